@@ -1,0 +1,169 @@
+/* engine.h - what an engine implements; the one public header.
+ *
+ * An engine turns tokens into the next tokens. There are two ways to be one, and an engine says in
+ * its `caps` which it has:
+ *
+ *   forward    A batch of tokens goes in, logits come out. curlew schedules, shares the KV cache,
+ *              constrains and samples; every feature of the API is possible.
+ *   generate   The vendor runs its own loop: text or tokens go in, pieces come out through a
+ *              callback. One run at a time; what the runtime cannot do (masks, logprobs, seeds ...)
+ *              is absent from `caps`, and a request that needs it is refused, never half served.
+ *
+ * An engine lives in a worker process of its own. It may crash, hang or leak there: the process is
+ * the unit of repair. It is opened from file descriptors, after the worker gave up its rights, so it
+ * opens no paths and no sockets.
+ *
+ * Threads: all calls come from one thread, one at a time, except `abort`, which may come from any
+ * thread while `generate` runs. An engine may use threads of its own inside a call.
+ */
+#ifndef CURLEW_ENGINE_H
+#define CURLEW_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;    // base/err.h: filled once on failure
+struct engine; // an engine's own state; each engine defines its own
+
+#define ENGINE_API 1 // changes when a struct below does
+
+enum engine_cap {
+    ENGINE_FORWARD  = 1 << 0, // has `forward`
+    ENGINE_GENERATE = 1 << 1, // has `generate`
+    ENGINE_TOK_IN   = 1 << 2, // generate takes token ids
+    ENGINE_TEXT_IN  = 1 << 3, // generate takes text
+    ENGINE_TOK_OUT  = 1 << 4, // pieces carry token ids
+    ENGINE_SAMPLING = 1 << 5, // generate obeys engine_sampling per run, else only its own defaults
+    ENGINE_SEED     = 1 << 6, // ... and its seed
+    ENGINE_THINKING = 1 << 7, // generate can switch the model's thinking itself
+    ENGINE_ABORT    = 1 << 8, // abort takes effect between tokens, else only at the run's end
+    ENGINE_BYTES    = 1 << 9, // no vocabulary of its own: token ids are bytes, then end-of-text (256)
+};
+
+/* One open file of the model. The first is the model itself; others lie beside it. */
+struct engine_file {
+    const char *name; // base name: "model.gguf", "tokenizer.json"
+    int         fd;   // open for reading, size fixed; borrowed, stays open while the engine lives
+    uint64_t    size; // bytes
+};
+
+struct engine_conf {
+    const struct engine_file *file;
+    int                       n_file;
+    int                       n_thread; // compute threads, >= 1
+    int                       n_ctx;    // tokens of one sequence wanted; 0: the model's own limit
+    int                       n_seq;    // sequences that should run at once, >= 1
+    int                       n_batch;  // most tokens of one forward, >= 1
+    int64_t                   kv_bytes; // ceiling of the KV cache; 0: n_seq sequences of n_ctx
+};
+
+/* What the opened engine is. Strings are borrowed from the engine. */
+struct engine_info {
+    uint32_t    caps;         // enum engine_cap
+    const char *arch;         // "llama"
+    const char *quant;        // "Q8_0": the type of most weights
+    int         n_ctx;        // most tokens of one sequence
+    int         n_seq;        // most sequences at once; 1 for a vendor's loop
+    int         n_vocab;      // logits of one row; 0 when unknown
+    int         n_batch;      // most tokens of one forward
+    int         kv_page_tok;  // tokens of one KV page (forward)
+    int         n_kv_page;    // pages, numbered from 0 (forward)
+    uint64_t    n_param;      // parameters; 0 when unknown
+    uint64_t    weight_bytes; // resident weights
+    uint64_t    kv_bytes;     // the KV cache in all
+};
+
+/* --- forward --- */
+
+/* A run: consecutive tokens of one sequence. A batch has at most one run of a sequence.
+ *
+ * The keys and values of position p go to slot p % kv_page_tok of page[p / kv_page_tok], and
+ * attention reads positions 0 .. pos + n_tok - 1 through the same table. Which pages a sequence has,
+ * and whether it shares them, is the scheduler's business; the engine never allocates or frees one.
+ * A page that two sequences share is only read: its positions lie before both runs. */
+struct engine_run {
+    const int32_t *tok;      // [n_tok] ids, each 0 <= id < n_vocab
+    int            n_tok;    // >= 1
+    int            pos;      // position of tok[0] in its sequence, from 0; pos + n_tok <= n_ctx
+    const int32_t *page;     // [ceil((pos + n_tok) / kv_page_tok)] KV pages in order of position
+    int            n_logits; // logits wanted of the last n_logits tokens, 0 <= n_logits <= n_tok
+};
+
+struct engine_batch {
+    const struct engine_run *run;
+    int                      n_run; // >= 1; all n_tok together at most n_batch
+};
+
+/* --- generate --- */
+
+struct engine_sampling {
+    float   temperature, top_p, min_p, repeat_penalty, frequency_penalty, presence_penalty;
+    int32_t top_k;
+    int64_t seed; // -1: none asked
+};
+
+struct engine_gen {
+    const int32_t         *tok;      // [n_tok], or NULL
+    int                    n_tok;
+    const char            *text;     // [n_text] bytes of UTF-8, or NULL; one of the two is given
+    size_t                 n_text;
+    int                    n_max;    // most tokens to generate, >= 1
+    bool                   thinking; // with ENGINE_THINKING
+    struct engine_sampling sampling; // with ENGINE_SAMPLING
+};
+
+/* What comes out. Pointers are valid inside the callback only. */
+struct engine_piece {
+    const char *text; // [n] bytes; may end in half a character
+    size_t      n;
+    int32_t     tok; // its id with ENGINE_TOK_OUT, else -1
+};
+
+/* Called for each piece, on the thread that called `generate` or on one of the engine's own, never
+ * two at once. False asks the engine to end the run; further pieces may still come and are ignored. */
+typedef bool engine_piece_fn(void *ctx, const struct engine_piece *piece);
+
+enum engine_end {
+    ENGINE_END_STOP,    // the model ended its answer
+    ENGINE_END_LENGTH,  // n_max or the context is used up
+    ENGINE_END_ABORTED, // the callback or abort() ended it
+};
+
+struct engine_gen_result {
+    enum engine_end end;
+    int             n_prompt; // tokens of the prompt, -1 when the engine does not tell
+    int             n_gen;    // tokens generated, -1 likewise
+};
+
+/* --- the engine --- */
+
+struct engine_ops {
+    int         api;  // ENGINE_API
+    const char *name; // "cpu"
+
+    /* Load. Returns 0 and the engine, or a negative error code with *e filled (which file, which
+     * field, what was found, what the limit is). Files are borrowed until close. */
+    int (*open)(const struct engine_conf *conf, struct engine **ret, struct err *e);
+    void (*close)(struct engine *en); // NULL is fine
+    void (*info)(const struct engine *en, struct engine_info *ret);
+
+    /* One pass over the batch. Returns 0 or a negative code; after an error the KV slots of the
+     * batch's positions are undefined, everything before them is as it was. The logits of one row
+     * must not depend, bit for bit, on what else is in the batch or how prompts were cut. */
+    int (*forward)(struct engine *en, const struct engine_batch *batch, struct err *e);
+    /* Logits of row i of the last forward, [n_vocab]: rows in the order of the runs, and within a
+     * run of its tokens. Owned by the engine, writable by the caller, valid until the next call. */
+    float *(*logits)(struct engine *en, int i);
+    /* Copy the first n_tok positions of page src to page dst (n > 1 choices share a prompt whose
+     * last page is not full). May be NULL: then the scheduler computes them again. */
+    int (*page_copy)(struct engine *en, int32_t dst, int32_t src, int n_tok);
+
+    /* Run to the end. Blocks. */
+    int (*generate)(struct engine *en, const struct engine_gen *gen, engine_piece_fn *fn, void *ctx,
+                    struct engine_gen_result *ret, struct err *e);
+    /* End the run that `generate` is in, soon. Any thread; harmless when none runs. */
+    void (*abort)(struct engine *en);
+};
+
+#endif
