@@ -1,0 +1,116 @@
+/* options.c - every option there is. */
+#include "conf/options.h"
+
+#include <stddef.h>
+
+#include "base/limits.h"
+
+#define AT(field) offsetof(struct settings, field)
+#define NUM(n)    NUM_(n)
+#define NUM_(n)   #n
+
+const struct opt opt_table[] = {
+    { .name = "model", .letter = 'm', .arg = "FILE", .type = OPT_LIST,
+      .roles = OPT_SERVE | OPT_BENCH | OPT_RUN | OPT_SHOW | OPT_TOKENIZE | OPT_TEMPLATE | OPT_TOK_SERVER,
+      .offset = AT(model), .help = "Model file (GGUF); what needs the vocabulary only takes a tokenizer.json "
+      "or its folder, too. Again for more models (serve)." },
+    { .name = "alias", .arg = "NAME", .type = OPT_LIST, .roles = OPT_SERVE, .offset = AT(alias),
+      .help = "Name of the model in the API; again for the second model and so on. Default: the "
+              "file's name without its ending." },
+    { .name = "engine", .arg = "NAME", .type = OPT_STR, .def = "auto",
+      .roles = OPT_SERVE | OPT_WORKER | OPT_RUN, .offset = AT(engine),
+      .help = "What runs the model: auto (by its file: cpu, or script for FILE.script), cpu, or script:FILE "
+              "(a scripted engine for tests, needs no model)." },
+
+    { .name = "host", .arg = "ADDRESS", .type = OPT_STR, .def = "127.0.0.1",
+      .roles = OPT_SERVE | OPT_FRONT | OPT_TOK_SERVER,
+      .offset = AT(host), .help = "Address to listen on; a path (/run/...) for a Unix socket. Other "
+      "machines can connect only when this is not a loopback address." },
+    { .name = "port", .letter = 'p', .arg = "PORT", .type = OPT_INT, .def = "8080", .min = 0, .max = 65535,
+      .roles = OPT_SERVE, .offset = AT(port), .help = "Port to listen on; 0 takes any free one." },
+    { .name = "port", .letter = 'p', .arg = "PORT", .type = OPT_INT, .def = "12345", .min = 0, .max = 65535,
+      .roles = OPT_TOK_SERVER, .offset = AT(tok_port), .help = "Port to listen on; 0 takes any free one." },
+    { .name = "allow-host", .arg = "NAME", .type = OPT_LIST,
+      .roles = OPT_SERVE | OPT_FRONT | OPT_TOK_SERVER, .offset = AT(allow_host), .help = "Host name that requests may ask for, besides this machine's "
+      "loopback names and the address listened on; * for any. A guard against DNS rebinding." },
+    { .name = "allow-origin", .arg = "ORIGIN", .type = OPT_LIST, .roles = OPT_SERVE | OPT_FRONT,
+      .offset = AT(allow_origin), .help = "Web page origin (https://example.org) whose scripts may use "
+      "the API, besides pages of this machine; * for any." },
+
+    { .name = "ctx", .letter = 'c', .arg = "TOKENS", .type = OPT_INT, .def = "0", .min = 0, .max = LIM_CTX,
+      .roles = OPT_SERVE | OPT_WORKER | OPT_RUN, .offset = AT(ctx),
+      .help = "Context length of a sequence; 0: the model's own, at most 8192. KV memory grows with it." },
+    { .name = "parallel", .letter = 'n', .arg = "COUNT", .type = OPT_INT, .def = "8", .min = 1, .max = 1024,
+      .roles = OPT_SERVE | OPT_WORKER, .offset = AT(parallel),
+      .help = "Sequences that run at once; more requests wait in the queue." },
+    { .name = "batch", .arg = "TOKENS", .type = OPT_INT, .def = "512", .min = 16, .max = 65536,
+      .roles = OPT_SERVE | OPT_WORKER, .offset = AT(batch),
+      .help = "Most tokens of one pass through the model." },
+    { .name = "kv-bytes", .arg = "BYTES", .type = OPT_SIZE, .def = "0", .min = 0, .max = INT64_MAX,
+      .roles = OPT_SERVE | OPT_WORKER, .offset = AT(kv_bytes),
+      .help = "Memory for the KV cache, e.g. 2G; 0: enough for --parallel sequences of --ctx tokens, but "
+      "no more than a quarter of the machine's memory." },
+    { .name = "threads", .letter = 't', .arg = "COUNT", .type = OPT_INT, .def = "0", .min = 0, .max = 1024,
+      .roles = OPT_SERVE | OPT_BENCH | OPT_WORKER | OPT_RUN, .offset = AT(threads),
+      .help = "Compute threads; 0: one for each core that this process may use." },
+    { .name = "queue", .arg = "COUNT", .type = OPT_INT, .def = "256", .min = 0, .max = LIM_REQS,
+      .roles = OPT_SERVE | OPT_WORKER, .offset = AT(queue),
+      .help = "Requests that may wait for a model; one more gets 429." },
+
+    { .name = "connections", .arg = "COUNT", .type = OPT_INT, .def = "1024", .min = 1, .max = 60000,
+      .roles = OPT_SERVE | OPT_FRONT, .offset = AT(conns), .help = "Client connections at once." },
+    { .name = "body-bytes", .arg = "BYTES", .type = OPT_SIZE, .def = "16M", .min = 1024, .max = GIB(1),
+      .roles = OPT_SERVE | OPT_FRONT, .offset = AT(body_bytes), .help = "Largest request body; more gets 413." },
+    { .name = "queue-ms", .arg = "MS", .type = OPT_INT, .def = "30000", .min = 1, .max = 86400000,
+      .roles = OPT_SERVE | OPT_WORKER, .offset = AT(queue_ms),
+      .help = "Longest wait in the queue before 503." },
+    { .name = "head-ms", .arg = "MS", .type = OPT_INT, .def = "10000", .min = 10, .max = 3600000,
+      .roles = OPT_SERVE | OPT_FRONT, .offset = AT(head_ms), .help = "Time a client has to send a request's head." },
+    { .name = "body-ms", .arg = "MS", .type = OPT_INT, .def = "120000", .min = 10, .max = 86400000,
+      .roles = OPT_SERVE | OPT_FRONT, .offset = AT(body_ms), .help = "Time a client has to send a request's body." },
+    { .name = "keepalive-ms", .arg = "MS", .type = OPT_INT, .def = "75000", .min = 10, .max = 86400000,
+      .roles = OPT_SERVE | OPT_FRONT, .offset = AT(keepalive_ms), .help = "Idle time after which a connection is closed." },
+    { .name = "ping-ms", .arg = "MS", .type = OPT_INT, .def = "15000", .min = 10, .max = 86400000,
+      .roles = OPT_SERVE | OPT_FRONT, .offset = AT(ping_ms), .help = "Silence on a stream after which a keep-alive comment is sent." },
+
+    { .name = "log-level", .arg = "LEVEL", .type = OPT_ENUM, .def = "info", .words = "error|warn|info|debug",
+      .roles = OPT_SERVE | OPT_FRONT | OPT_WORKER, .offset = AT(log_level), .help = "Lines on stderr." },
+
+    { .name = "prompt", .arg = "TOKENS", .type = OPT_INT, .def = "512", .min = 1, .max = LIM_CTX, .roles = OPT_BENCH,
+      .offset = AT(prompt), .help = "Tokens to prefill." },
+    { .name = "generate", .arg = "TOKENS", .type = OPT_INT, .def = "64", .min = 1, .max = LIM_CTX, .roles = OPT_BENCH,
+      .offset = AT(generate), .help = "Tokens to decode." },
+    { .name = "repeat", .arg = "COUNT", .type = OPT_INT, .def = "3", .min = 1, .max = 1000, .roles = OPT_BENCH,
+      .offset = AT(repeat), .help = "Runs; the median is reported." },
+    { .name = "together", .arg = "COUNT", .type = OPT_INT, .def = "1", .min = 1, .max = 256, .roles = OPT_BENCH,
+      .offset = AT(together), .help = "Sequences that decode together." },
+    { .name = "json", .type = OPT_FLAG, .roles = OPT_BENCH | OPT_SHOW, .offset = AT(json), .help = "Report as JSON." },
+
+    { .name = "system", .arg = "TEXT", .type = OPT_STR, .roles = OPT_RUN | OPT_TOK_SERVER, .offset = AT(system),
+      .help = "System message that conversations begin with." },
+    { .name = "temperature", .arg = "NUMBER", .type = OPT_STR, .def = "0.7", .roles = OPT_RUN,
+      .offset = AT(temperature), .help = "How freely tokens are drawn, 0 to 2; 0 always takes the likeliest." },
+    { .name = "max-tokens", .arg = "TOKENS", .type = OPT_INT, .def = "0", .min = 0, .max = LIM_CTX, .roles = OPT_RUN,
+      .offset = AT(max_tokens), .help = "Longest answer; 0: to the end of the context." },
+    { .name = "seed", .arg = "NUMBER", .type = OPT_INT, .def = "-1", .min = -1, .max = INT64_MAX, .roles = OPT_RUN,
+      .offset = AT(seed), .help = "The same seed draws the same answers; -1 takes a random one." },
+    { .name = "tensors", .type = OPT_FLAG, .roles = OPT_SHOW, .offset = AT(tensors), .help = "List the tensors." },
+    { .name = "metadata", .type = OPT_FLAG, .roles = OPT_SHOW, .offset = AT(metadata),
+      .help = "List the metadata." },
+    { .name = "decode", .type = OPT_FLAG, .roles = OPT_TOKENIZE, .offset = AT(decode),
+      .help = "From ids to text." },
+    { .name = "special", .type = OPT_FLAG, .roles = OPT_TOKENIZE, .offset = AT(special),
+      .help = "For TEXT on the command line: names of special tokens in it are those tokens, and the vocabulary's "
+      "own beginning is added. Lines of JSON say it themselves." },
+    { .name = "file", .arg = "FILE", .type = OPT_STR, .roles = OPT_TEMPLATE, .offset = AT(file),
+      .help = "A chat template (Jinja), instead of a model's." },
+    { .name = "repair", .type = OPT_FLAG, .roles = OPT_TEMPLATE, .offset = AT(repair),
+      .help = "Put conversations into the shape that the template accepts, as the server does." },
+    { .name = "template", .arg = "FILE", .type = OPT_STR, .roles = OPT_SPLIT, .offset = AT(tmpl),
+      .help = "Chat template (Jinja) from which the format of answers is told." },
+    { .name = "format", .arg = "NAME", .type = OPT_STR, .roles = OPT_SPLIT, .offset = AT(format),
+      .help = "Format of answers by its name; list prints the names." },
+    { .name = "pieces", .arg = "BYTES", .type = OPT_INT, .def = "0", .min = 0, .max = INT32_MAX, .roles = OPT_SPLIT,
+      .offset = AT(pieces), .help = "Feed the answer in pieces of so many bytes; 0: in one. The result is the same." },
+};
+const size_t opt_count = ARRAY_LEN(opt_table);

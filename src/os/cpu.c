@@ -1,0 +1,214 @@
+/* cpu.c - see cpu.h. cpuid bits: Intel SDM volume 2A, AMD APM volume 3; quotas: cgroup-v2.rst and
+ * sched-bwc.rst of the Linux documentation. */
+#include "os/cpu.h"
+
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/str.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+/* Which register files the system saves (XCR0). */
+static uint64_t saved_state(void)
+{
+    uint32_t lo, hi;
+
+    __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+    return (uint64_t)hi << 32 | lo;
+}
+
+static unsigned detect(void)
+{
+    enum { SAVED_YMM = 0x6, SAVED_ZMM = 0xE6 };
+    unsigned a, b, c, d, flags = 0;
+
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
+    unsigned need = bit_OSXSAVE | bit_AVX | bit_FMA | bit_F16C;
+    if ((c & need) != need) return 0;
+    uint64_t saved = saved_state();
+    if ((saved & SAVED_YMM) != SAVED_YMM) return 0;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
+    if (b & bit_AVX2) flags |= CPU_AVX2;
+
+    need = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
+    if ((flags & CPU_AVX2) && (b & need) == need && (c & bit_AVX512VNNI) &&
+        (saved & SAVED_ZMM) == SAVED_ZMM)
+        flags |= CPU_AVX512;
+    return flags;
+}
+#else
+static unsigned detect(void)
+{
+    return 0;
+}
+#endif
+
+static const struct {
+    const char *name;
+    unsigned    flags;
+} levels[] = {
+    { "ref", 0 },
+    { "avx2", CPU_AVX2 },
+    { "avx512", CPU_AVX2 | CPU_AVX512 },
+};
+
+int cpu_features(const char *level, unsigned *ret, struct err *e)
+{
+    unsigned have = detect();
+
+    if (!level || !*level) {
+        *ret = have;
+        return 0;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(levels); i++) {
+        if (strcmp(level, levels[i].name)) continue;
+        if (levels[i].flags & ~have)
+            return err_set(e, ERR_BAD_CONFIG, "CPU=%s: this machine has no %s", level, level);
+        *ret = levels[i].flags;
+        return 0;
+    }
+    char q[LIM_QUOTE_BYTES];
+    return err_set(e, ERR_BAD_CONFIG, "CPU=\"%s\" is unknown; there are ref, avx2 and avx512",
+                   str_quote(q, sizeof q, str_c(level)));
+}
+
+/* --- how many --- */
+
+/* The first `size` - 1 bytes of a small file, as a string; empty when it cannot be read. */
+static struct str slurp(char *buf, size_t size, const char *path)
+{
+    FILE *f = fopen(path, "re");
+
+    if (!f) return STR_NULL;
+    size_t n = fread(buf, 1, size - 1, f);
+    fclose(f);
+    return str_trim((struct str){ buf, n });
+}
+
+static bool slurp_int(const char *path, int64_t *ret)
+{
+    char buf[64];
+    return str_to_i64(slurp(buf, sizeof buf, path), ret);
+}
+
+/* Processors for `quota` of every `period` microseconds, rounded up; 0 when not limited. */
+static int quota_cpus(int64_t quota, int64_t period)
+{
+    if (quota <= 0 || period <= 0) return 0;
+    int64_t n = quota / period + (quota % period != 0);
+    return n > 1 << 20 ? 1 << 20 : (int)n;
+}
+
+static int least(int a, int b) // of two limits, 0 for none
+{
+    return !a ? b : !b ? a : a < b ? a : b;
+}
+
+/* Quota of the group at `path` under the hierarchy `mount` and of its parents. */
+static int group_quota(const char *root, const char *mount, struct str path, bool v2)
+{
+    int limit = 0;
+
+    for (;;) {
+        char file[4096], buf[64];
+        int64_t quota = 0, period = 0;
+        int  n = path.n > 2048 ? 2048 : (int)path.n;
+
+        if (v2) {
+            snprintf(file, sizeof file, "%s%s%.*s/cpu.max", root, mount, n, path.p ? path.p : "");
+            struct str rest = slurp(buf, sizeof buf, file), q;
+            if (str_cut(&rest, ' ', &q) && str_to_i64(q, &quota) && str_to_i64(rest, &period))
+                limit = least(limit, quota_cpus(quota, period));
+        } else {
+            snprintf(file, sizeof file, "%s%s%.*s/cpu.cfs_quota_us", root, mount, n, path.p ? path.p : "");
+            if (slurp_int(file, &quota)) {
+                snprintf(file, sizeof file, "%s%s%.*s/cpu.cfs_period_us", root, mount, n,
+                         path.p ? path.p : "");
+                if (slurp_int(file, &period)) limit = least(limit, quota_cpus(quota, period));
+            }
+        }
+        if (path.n == 0) return limit;
+        while (path.n && path.p[path.n - 1] != '/') path.n--; // to the parent
+        if (path.n) path.n--;
+    }
+}
+
+int cpu_quota(const char *root)
+{
+    char        path[4096], buf[8192];
+    int         limit = 0;
+    struct str  line;
+
+    snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
+    /* lines of "number:controllers:path"; v2 has no controllers */
+    for (struct str rest = slurp(buf, sizeof buf, path); str_cut(&rest, '\n', &line);) {
+        struct str number, names, name;
+        if (!str_cut(&line, ':', &number) || !str_cut(&line, ':', &names)) continue;
+        if (line.n && line.p[line.n - 1] == '/') line.n--;
+        if (!names.n) {
+            limit = least(limit, group_quota(root, "/sys/fs/cgroup", line, true));
+            continue;
+        }
+        while (str_cut(&names, ',', &name))
+            if (str_eq(name, STR("cpu")))
+                limit = least(limit, group_quota(root, "/sys/fs/cgroup/cpu", line, false));
+    }
+    return limit;
+}
+
+#ifdef __linux__
+/* Second threads of a core, and cores weaker than the strongest, are no cores of their own. */
+static bool is_core(int cpu, int64_t best_capacity)
+{
+    char    path[128], buf[128];
+    int64_t capacity, first;
+
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cpu_capacity", cpu);
+    if (best_capacity && slurp_int(path, &capacity) && capacity < best_capacity) return false;
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
+    struct str list = slurp(buf, sizeof buf, path);
+    size_t n = 0;
+    while (n < list.n && list.p[n] >= '0' && list.p[n] <= '9') n++; // "0,4" or "0-1"
+    return !str_to_i64(str_sub(list, 0, n), &first) || first == cpu;
+}
+
+struct cpu_count cpu_count(void)
+{
+    enum { CPUS = 8192 };
+    static const size_t bytes = CPU_ALLOC_SIZE(CPUS);
+    struct cpu_count c = { 1, 1 };
+    cpu_set_t *set = CPU_ALLOC(CPUS);
+    int64_t best = 0, capacity;
+
+    if (!set) return c;
+    if (sched_getaffinity(0, bytes, set) == 0) {
+        char path[128];
+        c = (struct cpu_count){ 0, 0 };
+        for (int i = 0; i < CPUS; i++) {
+            if (!CPU_ISSET_S(i, bytes, set)) continue;
+            snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cpu_capacity", i);
+            if (slurp_int(path, &capacity) && capacity > best) best = capacity;
+        }
+        for (int i = 0; i < CPUS; i++) {
+            if (!CPU_ISSET_S(i, bytes, set)) continue;
+            c.n_cpu++;
+            c.n_core += is_core(i, best);
+        }
+    }
+    CPU_FREE(set);
+    c.n_cpu = least(c.n_cpu ? c.n_cpu : 1, cpu_quota(""));
+    c.n_core = least(c.n_core ? c.n_core : 1, c.n_cpu);
+    return c;
+}
+#else
+struct cpu_count cpu_count(void)
+{
+    return (struct cpu_count){ 1, 1 };
+}
+#endif

@@ -1,0 +1,33 @@
+/* cpu.h - what this processor and its system let us use.
+ *
+ * Instruction sets count only when the system saves their registers too. The environment variable
+ * CPU lowers what is used (CPU=ref, CPU=avx2, ...), so that every path can be run on one machine.
+ */
+#ifndef CURLEW_OS_CPU_H
+#define CURLEW_OS_CPU_H
+
+#include "base/err.h"
+
+enum cpu_flag {
+    CPU_AVX2   = 1 << 0, // AVX2, FMA and F16C
+    CPU_AVX512 = 1 << 1, // AVX-512 F, BW, DQ, VL and VNNI, on top of CPU_AVX2
+};
+
+/* The instruction sets to use, of enum cpu_flag. `level` is the value of CPU, NULL or "" for all
+ * there are; "ref" is plain C. BAD_CONFIG when the level is unknown or this machine lacks it. */
+NODISCARD int cpu_features(const char *level, unsigned *ret, struct err *e);
+
+/* Processors this process may use: its affinity mask, and no more than its control group's quota
+ * rounded up; at least 1. `n_core` leaves out second threads of a core, and the little cores where
+ * the system tells big from little. Reads /proc and /sys: call before rights are dropped. */
+struct cpu_count {
+    int n_cpu;
+    int n_core;
+};
+struct cpu_count cpu_count(void);
+
+/* The quota alone, in processors rounded up, 0 for none; `root` is put in front of the paths of
+ * /proc and /sys ("" for the real ones). cgroup v2 and v1; parents count. */
+int cpu_quota(const char *root);
+
+#endif
