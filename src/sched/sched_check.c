@@ -1,0 +1,63 @@
+/* sched_check.c - does everything add up? For tests, after every step. */
+#include "base/mem.h"
+#include "sched_int.h"
+
+/* What is computed lies in held pages, what is known to the trie is full, and what this sequence
+ * will write next is its own. */
+static bool seq_good(const struct sched *s, const struct seq *q)
+{
+    const int pt = s->conf.page_tok;
+
+    if (q->state == SEQ_WAIT) return q->n_page == 0 && q->n_kv == 0 && q->n_known == 0 && q->n_plan == 0;
+    if (q->n_kv > q->n_tok || q->n_tok > q->cap_tok || q->cap_tok > s->limit) return false;
+    if (q->n_kv + q->n_plan > q->n_tok) return false;
+    if (q->n_page < sched_pages_for(s, q->n_kv + q->n_plan)) return false;
+    if (q->n_page > sched_pages_for(s, q->cap_tok)) return false;
+    if (q->awaits && q->n_tok < q->cap_tok && q->n_kv != q->n_tok) return false;
+    if (q->n_known != (s->conf.prefix ? q->n_kv / pt : 0)) return false;
+    for (int i = 0; i < q->n_page; i++) {
+        bool known = pages_serial(s->pages, q->page[i]) != 0;
+        if (known != (i < q->n_known)) return false;
+        if (!known && pages_refs(s->pages, q->page[i]) != 1) return false;
+    }
+    return true;
+}
+
+static bool running_good(const struct sched *s)
+{
+    int n = 0;
+
+    for (int i = 0; i < s->n_slot; i++) n += s->seq[i].state == SEQ_RUN;
+    if (n != s->n_running || n > s->conf.n_seq) return false;
+    for (int i = 0; i < n; i++) {
+        if (s->seq[s->running[i]].state != SEQ_RUN) return false;
+        for (int k = 0; k < i; k++)
+            if (s->running[k] == s->running[i]) return false;
+    }
+    return true;
+}
+
+bool sched_check(const struct sched *s)
+{
+    int *refs = mem_array((size_t)s->conf.n_page, sizeof *refs);
+    int *flow = mem_array((size_t)s->n_flow, sizeof *flow);
+    int  live = 0;
+    bool good = refs && flow && running_good(s);
+
+    for (int i = 0; good && i < s->n_slot; i++) {
+        const struct seq *q = &s->seq[i];
+        if (q->state == SEQ_NONE) continue;
+        live++;
+        flow[q->flow]++;
+        for (int k = 0; good && k < q->n_page; k++) {
+            good = q->page[k] >= 0 && q->page[k] < s->conf.n_page;
+            if (good) refs[q->page[k]]++;
+        }
+        good = good && seq_good(s, q);
+    }
+    for (int i = 0; good && i < s->n_flow; i++) good = flow[i] == s->flow[i].n_seq;
+    good = good && live == s->n_live && pages_check(s->pages, refs);
+    mem_free(refs);
+    mem_free(flow);
+    return good;
+}

@@ -1,0 +1,101 @@
+/* sched_int.h - the scheduler's state. */
+#ifndef CURLEW_SCHED_SCHED_INT_H
+#define CURLEW_SCHED_SCHED_INT_H
+
+#include "sched/pages.h"
+#include "sched/sched.h"
+
+enum seq_state {
+    SEQ_NONE, // the slot is free
+    SEQ_WAIT, // holds no page
+    SEQ_RUN,  // holds pages
+    SEQ_DEAD, // cancelled while planned: holds its memory until sched_done
+};
+
+struct seq {
+    enum seq_state state;
+    sched_seq      handle;
+    uint64_t       id, salt;
+    uint64_t       order; // of arrival, unique
+    int            choice, priority, flow;
+    void          *user;
+
+    int32_t *tok;      // [cap_tok] owned: prompt, then what was generated
+    int      n_tok;    // known
+    int      cap_tok;  // n_prompt + n_max, within context and pages
+    int      n_prompt;
+    int      n_kv;     // positions computed; n_kv <= n_tok
+    bool     awaits;   // its next token was sampled by the caller, or is the caller's to give up
+
+    int32_t *page;     // [pages_for(cap_tok)] owned
+    int      n_page;   // held; covers n_kv at least
+    int      n_known;  // of them known to the trie: all that are full and computed
+
+    int  n_plan;       // tokens in the plan that is out, else 0
+    bool echo;
+    int  n_echo;       // prompt positions whose logits have been delivered
+    int  n_cached;
+    bool started;      // some choice of the request was admitted once
+    int  n_preempt;
+    uint64_t passed;   // number of the plan that left it out already
+};
+
+/* Whose service is measured together. */
+struct flow {
+    uint64_t key;
+    int      priority;
+    int      n_seq;  // living sequences; 0: remembered only for its debt
+    uint64_t served; // tokens times 4^(SCHED_PRIORITY_MAX - priority)
+};
+
+struct sched {
+    struct sched_conf conf;
+    int               limit; // most tokens of a sequence: context and pages
+
+    struct seq  *seq; // [n_slot]
+    int          n_slot;
+    int          n_live;    // slots not SEQ_NONE
+    int         *running;   // [n_seq] slots, highest rank first
+    int          n_running;
+    struct flow *flow;      // [n_flow]
+    int          n_flow;
+    uint64_t     level;     // `served` of the flow that was picked last, before it was charged
+
+    struct pages *pages;
+
+    struct engine_run *erun; // [n_seq] the plan that is out
+    struct sched_run  *srun; // [n_seq]
+    int                n_run;
+    bool               out;
+    uint64_t           n_plan; // number of the plan being made
+
+    uint64_t n_added, n_handle;
+    uint64_t n_preempt, n_tok_prompt, n_tok_cached, n_tok_prefill, n_tok_decode;
+};
+
+/* A handle is a serial number over the slot. */
+#define SCHED_SLOT_BITS 20
+
+static inline struct seq *sched_slot(const struct sched *s, sched_seq handle)
+{
+    uint64_t slot = handle & ((1u << SCHED_SLOT_BITS) - 1);
+    return slot < (uint64_t)s->n_slot ? &s->seq[slot] : NULL;
+}
+
+static inline int sched_pages_for(const struct sched *s, int n_tok)
+{
+    return n_tok / s->conf.page_tok + (n_tok % s->conf.page_tok != 0);
+}
+
+/* sched_seq.c */
+struct seq *sched_find_seq(const struct sched *s, sched_seq handle); // live, else NULL
+void sched_release(struct sched *s, struct seq *q);  // pages, place, memory
+void sched_drop_pages(struct sched *s, struct seq *q);
+void sched_enter(struct sched *s, struct seq *q);    // waiting to running
+void sched_leave(struct sched *s, struct seq *q);    // running to waiting, without its pages
+void sched_wake_flow(struct sched *s, int flow);     // it has prefill to do again
+void sched_charge(struct sched *s, int flow, int n_tok);
+/* Append known pages that continue the sequence, while it stands at a page's border. */
+void sched_match(struct sched *s, struct seq *q);
+
+#endif

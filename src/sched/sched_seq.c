@@ -1,0 +1,356 @@
+/* sched_seq.c - requests and sequences: arriving, holding pages, leaving. */
+#include <assert.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "sched_int.h"
+
+enum {
+    IDLE_FLOWS = 64, // flows remembered beyond those that have sequences
+};
+
+/* --- the scheduler itself --- */
+
+static int check_conf(const struct sched_conf *c, struct err *e)
+{
+    const struct {
+        const char *name;
+        int         val, min, max;
+    } rows[] = {
+        { "n_seq", c->n_seq, 1, 1 << 16 },
+        { "n_queue", c->n_queue, 0, 1 << 16 },
+        { "n_ctx", c->n_ctx, 2, LIM_CTX },
+        { "n_page", c->n_page, 1, 1 << 24 },
+        { "page_tok", c->page_tok, 1, 1 << 16 },
+        { "n_batch", c->n_batch, c->n_seq, 1 << 24 },
+        { "n_prefill", c->n_prefill, 1, 1 << 24 },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (rows[i].val < rows[i].min || rows[i].val > rows[i].max)
+            return err_param(e, ERR_INVALID_VALUE, rows[i].name, "%s is %d, it must be between %d and %d",
+                             rows[i].name, rows[i].val, rows[i].min, rows[i].max);
+    return 0;
+}
+
+int sched_new(const struct sched_conf *conf, struct sched **ret, struct err *e)
+{
+    int rc = check_conf(conf, e);
+    if (rc) return rc;
+
+    struct sched *s = mem_zalloc(sizeof *s);
+    if (!s) return err_nomem(e, "making the scheduler");
+    int64_t room = (int64_t)conf->n_page * conf->page_tok;
+    s->conf    = *conf;
+    s->limit   = room < conf->n_ctx ? (int)room : conf->n_ctx;
+    s->n_slot  = conf->n_seq + conf->n_queue;
+    s->n_flow  = s->n_slot + IDLE_FLOWS;
+    s->seq     = mem_array((size_t)s->n_slot, sizeof *s->seq);
+    s->running = mem_array((size_t)conf->n_seq, sizeof *s->running);
+    s->flow    = mem_array((size_t)s->n_flow, sizeof *s->flow);
+    s->erun    = mem_array((size_t)conf->n_seq, sizeof *s->erun);
+    s->srun    = mem_array((size_t)conf->n_seq, sizeof *s->srun);
+    if (!s->seq || !s->running || !s->flow || !s->erun || !s->srun)
+        rc = err_nomem(e, "making the scheduler");
+    else
+        rc = pages_new(conf->n_page, conf->page_tok, &s->pages, e);
+    if (rc) {
+        sched_free(s);
+        return rc;
+    }
+    *ret = s;
+    return 0;
+}
+
+void sched_free(struct sched *s)
+{
+    if (!s) return;
+    for (int i = 0; s->seq && i < s->n_slot; i++) {
+        mem_free(s->seq[i].tok);
+        mem_free(s->seq[i].page);
+    }
+    mem_free(s->seq);
+    mem_free(s->running);
+    mem_free(s->flow);
+    mem_free(s->erun);
+    mem_free(s->srun);
+    pages_free(s->pages);
+    mem_free(s);
+}
+
+/* --- flows --- */
+
+void sched_charge(struct sched *s, int flow, int n_tok)
+{
+    struct flow *f = &s->flow[flow];
+    f->served += (uint64_t)n_tok << 2 * (SCHED_PRIORITY_MAX - f->priority);
+}
+
+void sched_wake_flow(struct sched *s, int flow)
+{
+    for (int i = 0; i < s->n_slot; i++) {
+        const struct seq *q = &s->seq[i];
+        if (q->flow != flow || q->awaits) continue;
+        if (q->state == SEQ_WAIT || (q->state == SEQ_RUN && q->n_kv < q->n_prompt)) return; // is awake
+    }
+    if (s->flow[flow].served < s->level) s->flow[flow].served = s->level;
+}
+
+/* The flow of (key, priority). A new one takes the place of a sleeping one whose debt matters
+ * least; there is one, as there are more places than sequences. */
+static int find_flow(struct sched *s, uint64_t key, int priority)
+{
+    int free = -1;
+
+    for (int i = 0; i < s->n_flow; i++) {
+        struct flow *f = &s->flow[i];
+        if (f->key == key && f->priority == priority) return i;
+        if (f->n_seq == 0 && (free < 0 || f->served < s->flow[free].served)) free = i;
+    }
+    assert(free >= 0);
+    s->flow[free] = (struct flow){ .key = key, .priority = priority, .served = s->level };
+    return free;
+}
+
+/* --- sequences --- */
+
+struct seq *sched_find_seq(const struct sched *s, sched_seq handle)
+{
+    struct seq *q = sched_slot(s, handle);
+    return q && q->handle == handle && (q->state == SEQ_WAIT || q->state == SEQ_RUN) ? q : NULL;
+}
+
+/* Rank decides who gives way: priority (raised by each preemption suffered), then age. */
+static bool ranks_above(const struct seq *a, const struct seq *b)
+{
+    int pa = a->priority + a->n_preempt, pb = b->priority + b->n_preempt;
+    return pa != pb ? pa > pb : a->order < b->order;
+}
+
+void sched_enter(struct sched *s, struct seq *q)
+{
+    int at = s->n_running++;
+
+    assert(q->state == SEQ_WAIT && s->n_running <= s->conf.n_seq);
+    for (; at > 0 && ranks_above(q, &s->seq[s->running[at - 1]]); at--) s->running[at] = s->running[at - 1];
+    s->running[at] = (int)(q - s->seq);
+    q->state       = SEQ_RUN;
+    if (q->n_preempt == 0) {
+        s->n_tok_prompt += (uint64_t)q->n_prompt;
+        s->n_tok_cached += (uint64_t)q->n_cached;
+    }
+    if (q->started) return;
+    for (int i = 0; i < s->n_slot; i++)
+        if (s->seq[i].state != SEQ_NONE && s->seq[i].id == q->id) s->seq[i].started = true;
+}
+
+static void stop_running(struct sched *s, struct seq *q)
+{
+    int at = 0, slot = (int)(q - s->seq);
+
+    while (s->running[at] != slot) at++;
+    s->n_running--;
+    memmove(&s->running[at], &s->running[at + 1], sizeof *s->running * (size_t)(s->n_running - at));
+}
+
+/* The last page first: see pages.h. */
+void sched_drop_pages(struct sched *s, struct seq *q)
+{
+    while (q->n_page > 0) pages_drop(s->pages, q->page[--q->n_page]);
+    q->n_kv = q->n_known = 0;
+}
+
+void sched_leave(struct sched *s, struct seq *q)
+{
+    assert(q->state == SEQ_RUN && q->n_plan == 0);
+    if (!q->awaits) sched_wake_flow(s, q->flow);
+    stop_running(s, q);
+    sched_drop_pages(s, q);
+    q->state = SEQ_WAIT;
+    q->n_preempt++;
+    s->n_preempt++;
+}
+
+void sched_release(struct sched *s, struct seq *q)
+{
+    if (q->state == SEQ_RUN) stop_running(s, q);
+    if (q->n_plan > 0) { // the engine may be reading it
+        q->state = SEQ_DEAD;
+        return;
+    }
+    sched_drop_pages(s, q);
+    mem_free(q->tok);
+    mem_free(q->page);
+    s->flow[q->flow].n_seq--;
+    s->n_live--;
+    *q = (struct seq){ 0 };
+}
+
+void sched_match(struct sched *s, struct seq *q)
+{
+    const int pt = s->conf.page_tok;
+    /* One token is always computed: its logits are the next token's. */
+    int most = q->n_tok - 1;
+    if (q->echo && q->n_echo < q->n_prompt) most = q->n_echo < most ? q->n_echo : most;
+
+    while (s->conf.prefix && q->n_kv == q->n_page * pt && q->n_kv + pt <= most) {
+        struct pages_link at = { q->n_page == 0,
+                                 q->n_page ? pages_serial(s->pages, q->page[q->n_page - 1]) : q->salt };
+        int32_t page = pages_find(s->pages, at, q->tok + q->n_kv);
+        if (page < 0) break;
+        q->page[q->n_page++] = page;
+        q->n_known           = q->n_page;
+        q->n_kv += pt;
+        if (q->n_preempt == 0) {
+            q->n_cached += pt;
+            if (q->state == SEQ_RUN) s->n_tok_cached += (uint64_t)pt;
+        }
+    }
+}
+
+/* --- requests --- */
+
+static int refuse(const struct sched *s, const struct sched_req *r, struct err *e)
+{
+    if (r->n_tok < 1) return err_set(e, ERR_BAD_REQUEST, "the prompt has no tokens");
+    if (r->n_choice < 1 || r->n_max == 0 || r->n_max < -1)
+        return err_set(e, ERR_BAD_REQUEST, "%d choices of at most %d tokens", r->n_choice, r->n_max);
+    if (r->n_tok >= s->conf.n_ctx)
+        return err_set(e, ERR_CONTEXT_LENGTH,
+                       "the prompt has %d tokens, which leaves no room for an answer in a context of %d",
+                       r->n_tok, s->conf.n_ctx);
+    if (r->n_tok >= s->limit)
+        return err_set(e, ERR_TOO_LARGE,
+                       "the prompt has %d tokens, the whole KV cache holds %d (%d pages of %d)", r->n_tok,
+                       s->limit, s->conf.n_page, s->conf.page_tok);
+    if (r->n_choice > s->n_slot || r->n_choice > LIM_CHOICES)
+        return err_set(e, ERR_TOO_LARGE, "%d choices, at most %d are served at once", r->n_choice,
+                       s->n_slot < LIM_CHOICES ? s->n_slot : LIM_CHOICES);
+    if (r->n_choice > s->n_slot - s->n_live)
+        return err_set(e, ERR_QUEUE_FULL, "%d sequences run or wait, the limit is %d running and %d waiting",
+                       s->n_live, s->conf.n_seq, s->conf.n_queue);
+    for (int i = 0; i < s->n_slot; i++)
+        if (s->seq[i].state != SEQ_NONE && s->seq[i].state != SEQ_DEAD && s->seq[i].id == r->id)
+            return err_set(e, ERR_BAD_REQUEST, "request id %llu is in use", (unsigned long long)r->id);
+    return 0;
+}
+
+static int priority_of(const struct sched_req *r)
+{
+    if (r->priority > SCHED_PRIORITY_MAX) return SCHED_PRIORITY_MAX;
+    return r->priority < -SCHED_PRIORITY_MAX ? -SCHED_PRIORITY_MAX : r->priority;
+}
+
+static int add_seq(struct sched *s, const struct sched_req *r, int choice)
+{
+    int slot = 0, room = s->limit - r->n_tok;
+    while (s->seq[slot].state != SEQ_NONE) slot++;
+    struct seq *q = &s->seq[slot];
+
+    int      cap  = r->n_tok + (r->n_max < 0 || r->n_max > room ? room : r->n_max);
+    int32_t *tok  = mem_alloc(sizeof *tok * (size_t)cap);
+    int32_t *page = mem_alloc(sizeof *page * (size_t)sched_pages_for(s, cap));
+    if (!tok || !page) {
+        mem_free(tok);
+        mem_free(page);
+        return -ERR_NO_MEMORY;
+    }
+    memcpy(tok, r->tok, sizeof *tok * (size_t)r->n_tok);
+
+    int flow = find_flow(s, r->key, priority_of(r));
+    sched_wake_flow(s, flow);
+    s->flow[flow].n_seq++;
+    s->n_live++;
+    *q = (struct seq){
+        .state = SEQ_WAIT, .handle = ++s->n_handle << SCHED_SLOT_BITS | (uint64_t)slot,
+        .id = r->id, .salt = r->salt, .order = ++s->n_added, .choice = choice,
+        .priority = priority_of(r), .flow = flow, .user = r->user,
+        .tok = tok, .n_tok = r->n_tok, .cap_tok = cap, .n_prompt = r->n_tok,
+        .page = page, .echo = r->echo && choice == 0,
+    };
+    return 0;
+}
+
+int sched_add(struct sched *s, const struct sched_req *req, struct err *e)
+{
+    int rc = refuse(s, req, e);
+
+    for (int i = 0; !rc && i < req->n_choice; i++) rc = add_seq(s, req, i);
+    if (rc == -ERR_NO_MEMORY) {
+        sched_cancel(s, req->id); // the choices before
+        return err_nomem(e, "queueing a request");
+    }
+    return rc;
+}
+
+enum sched_more sched_token(struct sched *s, sched_seq seq, int32_t tok)
+{
+    struct seq *q = sched_find_seq(s, seq);
+
+    if (!q || !q->awaits || q->n_tok >= q->cap_tok) return SCHED_GONE;
+    q->tok[q->n_tok++] = tok;
+    if (q->n_tok == q->cap_tok) return SCHED_FULL; // awaits: the caller's sched_finish
+    if (q->state == SEQ_WAIT) sched_wake_flow(s, q->flow);
+    q->awaits = false;
+    return SCHED_MORE;
+}
+
+bool sched_finish(struct sched *s, sched_seq seq)
+{
+    struct seq *q = sched_find_seq(s, seq);
+
+    if (q) sched_release(s, q);
+    return q != NULL;
+}
+
+bool sched_cancel(struct sched *s, uint64_t id)
+{
+    bool found = false;
+
+    for (int i = 0; i < s->n_slot; i++) {
+        struct seq *q = &s->seq[i];
+        if (q->id != id || (q->state != SEQ_WAIT && q->state != SEQ_RUN)) continue;
+        sched_release(s, q);
+        found = true;
+    }
+    return found;
+}
+
+/* --- questions --- */
+
+bool sched_is_running(const struct sched *s, uint64_t id)
+{
+    for (int i = 0; i < s->n_slot; i++) {
+        const struct seq *q = &s->seq[i];
+        if (q->id == id && (q->state == SEQ_WAIT || q->state == SEQ_RUN)) return q->started;
+    }
+    return false;
+}
+
+bool sched_next_waiting(const struct sched *s, uint64_t *it, uint64_t *id)
+{
+    const struct seq *next = NULL;
+
+    for (int i = 0; i < s->n_slot; i++) {
+        const struct seq *q = &s->seq[i];
+        if (q->state != SEQ_WAIT || q->started || q->choice != 0 || q->order <= *it) continue;
+        if (!next || q->order < next->order) next = q;
+    }
+    if (!next) return false;
+    *it = next->order;
+    *id = next->id;
+    return true;
+}
+
+void sched_stats(const struct sched *s, struct sched_stats *ret)
+{
+    struct pages_stats p;
+
+    pages_stats(s->pages, &p);
+    *ret = (struct sched_stats){
+        .n_running = s->n_running, .n_waiting = s->n_live - s->n_running,
+        .n_page_free = p.n_free, .n_page_cached = p.n_cached, .n_page_used = p.n_used,
+        .n_preempt = s->n_preempt, .n_tok_prompt = s->n_tok_prompt, .n_tok_cached = s->n_tok_cached,
+        .n_tok_prefill = s->n_tok_prefill, .n_tok_decode = s->n_tok_decode,
+    };
+}
