@@ -1,0 +1,165 @@
+/* sess_fwd.c - engines that give logits: schedule, forward, sample. */
+#include <assert.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "session/session_int.h"
+
+/* While streams run, at most this many prompt tokens join a batch: a stream's step stays within a
+ * small multiple of its usual length whatever arrives. */
+#define PREFILL_BESIDE_DECODE 64
+
+int fwd_new(struct session *s, struct err *e)
+{
+    const struct engine_info *i = &s->info;
+    struct sched_conf         c = { .n_seq = i->n_seq, .n_queue = s->c.n_queue, .n_ctx = i->n_ctx,
+                                    .n_page = i->n_kv_page, .page_tok = i->kv_page_tok, .n_batch = i->n_batch,
+                                    .prefix = true };
+
+    if (c.n_seq > c.n_batch) c.n_seq = c.n_batch;
+    c.n_prefill = PREFILL_BESIDE_DECODE < c.n_batch ? PREFILL_BESIDE_DECODE : c.n_batch;
+    int rc = sched_new(&c, &s->sched, e);
+    return rc < 0 ? rc : sample_scratch_new(i->n_vocab, &s->scratch, e);
+}
+
+void fwd_free(struct session *s)
+{
+    sched_free(s->sched);
+    s->sched = NULL;
+}
+
+int fwd_submit(struct sess_req *rq, struct err *e)
+{
+    struct chat_req *r = &rq->r;
+
+    rq->echo_lp = r->echo && r->logprobs;
+    struct sched_req q = { .id = (uint64_t)rq->id + 1, .tok = rq->prompt.id, .n_tok = (int)rq->prompt.n,
+                           .n_max = r->n_max == 0 ? 1 : r->n_max, .n_choice = r->n_choice,
+                           .echo = rq->echo_lp, .user = rq };
+    return sched_add(rq->s->sched, &q, e);
+}
+
+void fwd_cancel(struct sess_req *rq)
+{
+    sched_cancel(rq->s->sched, (uint64_t)rq->id + 1);
+}
+
+bool fwd_waiting(const struct sess_req *rq)
+{
+    return !rq->started && !sched_is_running(rq->s->sched, (uint64_t)rq->id + 1);
+}
+
+/* The prompt comes back as text in front of each answer. */
+static void echo_text(struct choice *ch)
+{
+    struct sess_req  *rq = ch->rq;
+    struct buf        b;
+    struct err        e;
+    struct chat_event ev = { .kind = CHAT_EV_TEXT, .choice = ch->index, .text = rq->text };
+
+    buf_init(&b, LIM_PROMPT_BYTES * 4);
+    if (rq->r.n_prompt_tok && tok_decode(rq->s->c.tok, rq->prompt.id, rq->prompt.n, false, &b, &e) == 0)
+        ev.text = buf_text(&b);
+    if (ev.text.n) sess_emit(rq, &ev);
+    buf_release(&b);
+}
+
+/* Rows of prompt positions: the row at position p tells of token p + 1. */
+static void echo_rows(struct session *s, const struct sched_run *run, int row)
+{
+    struct sess_req *rq = run->user;
+
+    for (int i = 0; i < run->n_echo; i++) {
+        int pos = run->pos_echo + i;
+        if (pos == 0 && rq->n_bos == 0) choice_prompt_lp(&rq->choice[0], rq->prompt.id[0], NULL);
+        if (pos + 1 >= rq->n_prompt) break;
+        const float *logits = s->c.ops->logits(s->c.engine, row + i);
+        choice_prompt_lp(&rq->choice[0], rq->prompt.id[pos + 1], pos + 1 == rq->n_bos ? NULL : logits);
+    }
+}
+
+/* The first sampled row of a choice is there: its prompt is done. */
+static void begin(struct choice *ch)
+{
+    ch->begun = true;
+    if (ch->rq->r.echo) echo_text(ch);
+}
+
+static int advance(struct session *s, const struct sched_run *run, int row, struct err *e)
+{
+    struct sess_req *rq   = run->user;
+    struct choice   *ch   = &rq->choice[run->choice];
+    float           *logits;
+    int32_t          tok;
+    bool             over = false;
+
+    if (!ch->begun) begin(ch);
+    if (rq->r.n_max == 0) { // only the prompt was asked for
+        sched_finish(s->sched, run->seq);
+        return choice_end(ch, CHAT_FINISH_LENGTH, e);
+    }
+    logits = s->c.ops->logits(s->c.engine, row);
+    int rc = sampler_sample(ch->sampler, s->scratch, logits, NULL, &tok, e);
+    if (rc == 0) rc = choice_token(ch, tok, logits, &over, e);
+    if (rc < 0) return rc;
+    if (over) {
+        sched_finish(s->sched, run->seq);
+        return 0;
+    }
+    sampler_accept(ch->sampler, tok);
+    if (sched_token(s->sched, run->seq, tok) == SCHED_MORE) return 0;
+    sched_finish(s->sched, run->seq);
+    return choice_end(ch, CHAT_FINISH_LENGTH, e);
+}
+
+static void after_forward(struct session *s, const struct sched_plan *plan)
+{
+    int row = 0;
+
+    for (int i = 0; i < plan->batch.n_run; i++) {
+        const struct sched_run *run = &plan->run[i];
+        struct sess_req        *rq  = run->user;
+        int                     n   = plan->batch.run[i].n_logits;
+        struct err              e;
+
+        rq->n_cached = run->n_cached;
+        if (!rq->dead && run->n_echo) echo_rows(s, run, row);
+        if (!rq->dead && run->sample && advance(s, run, row + n - 1, &e) < 0) {
+            log_error("request_failed", "id=%u error=\"%s\"", rq->id, e.msg);
+            sess_fail(rq, &e);
+        }
+        row += n;
+    }
+}
+
+/* The engine could not do it: everybody in the batch hears why. */
+static void failed(const struct sched_plan *plan, const struct err *e)
+{
+    log_error("forward_failed", "runs=%d error=\"%s\"", plan->batch.n_run, e->msg);
+    for (int i = 0; i < plan->batch.n_run; i++) {
+        struct sess_req *rq = plan->run[i].user;
+        if (!rq->dead) sess_fail(rq, e);
+    }
+}
+
+bool fwd_step(struct session *s)
+{
+    struct sched_plan plan;
+    struct err        e;
+
+    sched_plan(s->sched, &plan);
+    if (plan.batch.n_run == 0) return false;
+    TRACE(TRACE_SCHED, "plan runs=%d tok=%d decode=%d rows=%d", plan.batch.n_run, plan.n_tok, plan.n_decode,
+          plan.n_logits);
+    for (int i = 0; i < plan.batch.n_run; i++) { // accepted for good: now a stream may begin
+        struct sess_req *rq = plan.run[i].user;
+        rq->n_cached        = plan.run[i].n_cached;
+        sess_start(rq);
+    }
+    int rc = s->c.ops->forward(s->c.engine, &plan.batch, &e);
+    sched_done(s->sched, rc == 0);
+    if (rc == 0) after_forward(s, &plan);
+    else failed(&plan, &e);
+    return true;
+}

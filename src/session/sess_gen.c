@@ -1,0 +1,328 @@
+/* sess_gen.c - engines that run their own loop: one request at a time on a thread of its own.
+ *
+ * The thread only calls the engine and puts what it says into a box; everything else happens on the
+ * worker's thread. A request with n > 1 choices runs one after the other.
+ */
+#include <assert.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "session/session_int.h"
+
+#define BOX_BYTES KIB(64) // text that the engine is ahead of the worker; then it waits. It bounds a step's events
+#define PIECE_BYTES MIB(16) // one piece; it always fits into an empty box
+#define ABORT_AGAIN_MS 20
+
+enum gen_state { GEN_IDLE, GEN_RUNNING, GEN_ENDED, GEN_QUIT };
+
+struct gen {
+    struct session *s;
+    pthread_t       thread;
+    pthread_mutex_t lock;
+    pthread_cond_t  wake;
+    int             event_fd;
+
+    /* worker's thread only */
+    struct sess_req *rq;     // who is being answered, NULL: nobody, or he has gone
+    int              choice;
+    int              n_wait; // requests that wait
+    struct sess_req *reads;  // whose prompt the engine's run reads, NULL once that run or he is gone
+    struct arena     kept;   // the prompt of one who went while the engine read it; until the run ends
+    struct ids       kept_ids;
+
+    /* under lock */
+    enum gen_state           state;
+    struct engine_gen        job;
+    bool                     stop; // what comes now is not wanted
+    struct buf               box;  // pieces: u32 length, bytes
+    struct engine_gen_result result;
+    int                      rc;
+    struct err               err;
+};
+
+static void signal_worker(struct gen *g)
+{
+    uint64_t one = 1;
+
+    ssize_t done = write(g->event_fd, &one, sizeof one);
+    (void)done; // full means it is readable already
+}
+
+/* --- the engine's thread --- */
+
+static bool on_piece(void *ctx, const struct engine_piece *piece)
+{
+    struct gen *g = ctx;
+
+    pthread_mutex_lock(&g->lock);
+    while (!g->stop && g->box.n && g->box.n + piece->n + 4 > BOX_BYTES)
+        pthread_cond_wait(&g->wake, &g->lock);
+    bool go_on = !g->stop;
+    if (go_on) {
+        pack_u32(&g->box, (uint32_t)piece->n);
+        buf_put(&g->box, piece->text, piece->n);
+        go_on = !g->box.failed;
+    }
+    pthread_mutex_unlock(&g->lock);
+    signal_worker(g);
+    return go_on;
+}
+
+static void *gen_thread(void *arg)
+{
+    struct gen     *g = arg;
+    struct session *s = g->s;
+
+    pthread_mutex_lock(&g->lock);
+    for (;;) {
+        while (g->state != GEN_RUNNING && g->state != GEN_QUIT) pthread_cond_wait(&g->wake, &g->lock);
+        if (g->state == GEN_QUIT) break;
+        struct engine_gen        job = g->job;
+        struct engine_gen_result result = { 0 };
+        struct err               e;
+        pthread_mutex_unlock(&g->lock);
+        int rc = s->c.ops->generate(s->c.engine, &job, on_piece, g, &result, &e);
+        pthread_mutex_lock(&g->lock);
+        g->rc     = rc;
+        g->result = result;
+        if (rc < 0) g->err = e;
+        if (g->state == GEN_RUNNING) g->state = GEN_ENDED;
+        signal_worker(g);
+    }
+    pthread_mutex_unlock(&g->lock);
+    return NULL;
+}
+
+/* --- the worker's thread --- */
+
+int gen_new(struct session *s, struct err *e)
+{
+    struct gen *g = mem_zalloc(sizeof *g);
+
+    if (!g) return err_nomem(e, "starting a session");
+    g->s        = s;
+    g->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    buf_init(&g->box, PIECE_BYTES + 4);
+    pthread_mutex_init(&g->lock, NULL);
+    pthread_cond_init(&g->wake, NULL);
+    if (g->event_fd < 0 || pthread_create(&g->thread, NULL, gen_thread, g) != 0) {
+        if (g->event_fd >= 0) close(g->event_fd);
+        mem_free(g);
+        return err_set(e, ERR_IO, "cannot start the engine's thread");
+    }
+    s->gen = g;
+    return 0;
+}
+
+int gen_wake_fd(const struct session *s)
+{
+    return s->gen->event_fd;
+}
+
+/* The engine reads the prompt until its run ends, and that is after the abort: keep it until then. */
+static void keep_prompt(struct gen *g, struct sess_req *rq)
+{
+    if (g->reads != rq) return;
+    g->reads    = NULL;
+    g->kept     = rq->arena;
+    g->kept_ids = rq->prompt;
+    arena_init(&rq->arena, 0);
+    ids_init(&rq->prompt, 0);
+}
+
+static void drop_prompt(struct gen *g)
+{
+    g->reads = NULL;
+    arena_release(&g->kept);
+    ids_release(&g->kept_ids);
+}
+
+static void stop_run(struct gen *g)
+{
+    pthread_mutex_lock(&g->lock);
+    g->stop = true;
+    pthread_cond_broadcast(&g->wake);
+    pthread_mutex_unlock(&g->lock);
+    g->s->c.ops->abort(g->s->c.engine);
+}
+
+void gen_free(struct session *s)
+{
+    struct gen *g = s->gen;
+
+    stop_run(g);
+    pthread_mutex_lock(&g->lock);
+    g->state = GEN_QUIT;
+    pthread_cond_broadcast(&g->wake);
+    pthread_mutex_unlock(&g->lock);
+    pthread_join(g->thread, NULL);
+    drop_prompt(g);
+    pthread_cond_destroy(&g->wake);
+    pthread_mutex_destroy(&g->lock);
+    close(g->event_fd);
+    buf_release(&g->box);
+    mem_free(g);
+    s->gen = NULL;
+}
+
+int gen_submit(struct sess_req *rq, struct err *e)
+{
+    struct gen *g = rq->s->gen;
+
+    if (g->n_wait >= rq->s->c.n_queue + !g->rq) // who comes to an idle engine does not wait
+        return err_set(e, ERR_QUEUE_FULL, "%d requests wait for this model, the limit; retry later", g->n_wait);
+    g->n_wait++;
+    return 0;
+}
+
+/* An engine may miss an abort that comes just before its run: ask again until the run is over. */
+int gen_wait_ms(const struct session *s)
+{
+    struct gen *g = s->gen;
+
+    pthread_mutex_lock(&g->lock);
+    bool again = g->stop && g->state == GEN_RUNNING;
+    pthread_mutex_unlock(&g->lock);
+    return again ? ABORT_AGAIN_MS : -1;
+}
+
+bool gen_waiting(const struct sess_req *rq)
+{
+    return !rq->started;
+}
+
+void gen_cancel(struct sess_req *rq)
+{
+    struct gen *g = rq->s->gen;
+
+    if (!rq->started) g->n_wait--;
+    keep_prompt(g, rq);
+    if (g->rq != rq) return;
+    g->rq = NULL;
+    stop_run(g);
+}
+
+/* Start the next choice of g->rq on the engine's thread. */
+static void run(struct gen *g)
+{
+    struct sess_req          *rq = g->rq;
+    const struct chat_params *p  = &rq->r.params;
+    bool                      toks = g->s->info.caps & ENGINE_TOK_IN && rq->prompt.n;
+
+    g->reads = rq;
+    pthread_mutex_lock(&g->lock);
+    assert(g->state == GEN_IDLE);
+    g->job = (struct engine_gen){
+        .tok = toks ? rq->prompt.id : NULL, .n_tok = toks ? (int)rq->prompt.n : 0,
+        .text = toks ? NULL : rq->text.p, .n_text = toks ? 0 : rq->text.n,
+        .n_max = rq->r.n_max > 0 ? rq->r.n_max : g->s->info.n_ctx, .thinking = true,
+        .sampling = { .temperature = p->temperature, .top_p = p->top_p, .min_p = p->min_p,
+                      .repeat_penalty = p->repeat_penalty, .frequency_penalty = p->frequency_penalty,
+                      .presence_penalty = p->presence_penalty, .top_k = p->top_k,
+                      .seed = p->has_seed ? (int64_t)(p->seed & INT64_MAX) : -1 },
+    };
+    g->stop  = false;
+    g->state = GEN_RUNNING;
+    pthread_cond_broadcast(&g->wake);
+    pthread_mutex_unlock(&g->lock);
+}
+
+static void begin_next(struct gen *g)
+{
+    struct sess_req *rq = g->s->first;
+
+    while (rq && (rq->started || rq->dead)) rq = rq->next;
+    if (!rq) return;
+    g->n_wait--;
+    g->rq     = rq;
+    g->choice = 0;
+    sess_start(rq);
+    run(g);
+}
+
+/* Give the pieces in `box` to the choice that runs. */
+static int show(struct gen *g, const struct buf *box, bool *over, struct err *e)
+{
+    struct unpack u = unpack_init(buf_text(box));
+
+    while (u.n && !*over) {
+        int rc = choice_bytes(&g->rq->choice[g->choice], unpack_str(&u), over, e);
+        if (rc < 0) return rc;
+    }
+    return 0;
+}
+
+/* The engine's run is over: the choice ends, if it has not yet, and the next begins. */
+static int end_choice(struct gen *g, const struct engine_gen_result *result, struct err *e)
+{
+    struct sess_req *rq = g->rq;
+    struct choice   *ch = &rq->choice[g->choice];
+
+    if (!ch->done) {
+        if (result->n_prompt >= 0) rq->n_prompt = result->n_prompt; // who tokenises counts
+        bool full = result->end == ENGINE_END_LENGTH;
+        int  rc   = choice_end(ch, full ? CHAT_FINISH_LENGTH : CHAT_FINISH_STOP, e);
+        if (rc < 0) return rc;
+    }
+    if (++g->choice < rq->r.n_choice) run(g);
+    else g->rq = NULL;
+    return 0;
+}
+
+static void fail(struct gen *g, const struct err *e)
+{
+    struct sess_req *rq = g->rq;
+
+    log_error("request_failed", "id=%u error=\"%s\"", rq->id, e->msg);
+    g->rq = NULL;
+    sess_fail(rq, e);
+}
+
+bool gen_step(struct session *s)
+{
+    struct gen              *g = s->gen;
+    struct engine_gen_result result = { 0 };
+    struct buf               box;
+    struct err               e, engine_err;
+    bool                     ended, over = false;
+    int                      engine_rc;
+    uint64_t                 n;
+
+    ssize_t got = read(g->event_fd, &n, sizeof n);
+    (void)got; // nothing there is fine
+    pthread_mutex_lock(&g->lock);
+    box = g->box; // take the box away, leave an empty one
+    buf_init(&g->box, PIECE_BYTES + 4);
+    ended      = g->state == GEN_ENDED;
+    result     = g->result;
+    engine_rc  = g->rc;
+    engine_err = g->err;
+    if (ended) g->state = GEN_IDLE;
+    bool idle  = g->state == GEN_IDLE;
+    bool again = g->state == GEN_RUNNING && g->stop;
+    pthread_cond_broadcast(&g->wake);
+    pthread_mutex_unlock(&g->lock);
+    if (ended) drop_prompt(g);
+    if (again) s->c.ops->abort(s->c.engine);
+
+    if (g->rq && !g->rq->choice[g->choice].done) {
+        if (show(g, &box, &over, &e) < 0) {
+            fail(g, &e);
+            stop_run(g);
+        } else if (over && !ended) {
+            stop_run(g); // the rest is not wanted
+        }
+    }
+    buf_release(&box);
+    if (ended && g->rq) {
+        if (engine_rc < 0 && !g->rq->choice[g->choice].done) fail(g, &engine_err);
+        else if (end_choice(g, &result, &e) < 0) fail(g, &e);
+        idle = !g->rq;
+    }
+    if (idle && !g->rq) begin_next(g);
+    return false; // the event descriptor says when there is more
+}
