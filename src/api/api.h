@@ -1,0 +1,25 @@
+/* api.h - what clients see: routes, requests, replies.
+ *
+ * Sits on the HTTP server's callbacks and on the gateway. One thread, the loop's; large bodies are
+ * parsed on another one. */
+#ifndef CURLEW_API_API_H
+#define CURLEW_API_API_H
+
+#include "gateway/gateway.h"
+#include "http/http.h"
+
+struct event_base;
+struct api;
+
+struct api_conf {
+    size_t body_bytes; // largest request body
+};
+
+NODISCARD int api_new(struct event_base *base, struct gateway *g, const struct api_conf *c,
+                      struct api **ret, struct err *e);
+void          api_free(struct api *a); // after the server is freed; NULL is fine
+
+/* The callbacks to start the HTTP server with; its ctx is the struct api. */
+extern const struct http_calls api_http_calls;
+
+#endif

@@ -1,0 +1,145 @@
+/* request.c - run a request's members through the table of fields. */
+#include "api/request.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "api/field_int.h"
+#include "base/limits.h"
+
+static int set_num(struct parse *p, const struct field *f, const struct json *v, struct err *e)
+{
+    enum json_kind k = json_kind(v);
+    double         x = json_num(v);
+    float          value = (float)x;
+
+    if (k != JSON_T_INT && k != JSON_T_REAL) return field_type_err(f->name, v, "a number", e);
+    if (x < f->min || x > f->max)
+        return err_param(e, ERR_INVALID_VALUE, f->name, "%s is %g, %g to %g is allowed", f->name, x, f->min,
+                         f->max);
+    memcpy((char *)p->q + f->offset, &value, sizeof value);
+    return 0;
+}
+
+static int set_int(struct parse *p, const struct field *f, const struct json *v, struct err *e)
+{
+    int64_t n;
+
+    if (!json_whole(v, &n)) return field_type_err(f->name, v, "an integer", e);
+    if ((double)n < f->min || (double)n > f->max)
+        return err_param(e, (double)n < f->min ? ERR_BELOW_MIN : ERR_ABOVE_MAX, f->name,
+                         "%s is %lld, %.0f to %.0f is allowed", f->name, (long long)n, f->min, f->max);
+    int value = (int)n;
+    memcpy((char *)p->q + f->offset, &value, sizeof value);
+    return 0;
+}
+
+static void note_ignored(struct api_req *q, struct str name)
+{
+    size_t at = strlen(q->ignored);
+
+    for (size_t i = 0; i < name.n; i++) { // it goes into a header: plain names only
+        char c = name.p[i];
+        if (c <= 0x20 || c >= 0x7f || c == ',') return;
+    }
+    if (name.n > 64 || at + name.n + 3 > sizeof q->ignored) return;
+    snprintf(q->ignored + at, sizeof q->ignored - at, "%s" STR_FMT, at ? ", " : "", STR_ARG(name));
+}
+
+static int one_field(struct parse *p, const struct field *f, const struct json *v, struct err *e)
+{
+    switch (f->kind) {
+    case FIELD_INT: return set_int(p, f, v, e);
+    case FIELD_NUM: return set_num(p, f, v, e);
+    case FIELD_BOOL: {
+        bool on = json_bool(v);
+        if (json_kind(v) != JSON_T_BOOL) return field_type_err(f->name, v, "a boolean", e);
+        memcpy((char *)p->q + f->offset, &on, sizeof on);
+        return 0;
+    }
+    case FIELD_STR: {
+        if (json_kind(v) != JSON_T_STR) return field_type_err(f->name, v, "a string", e);
+        struct str s = arena_str(p->a, json_str(v));
+        if (!s.p) return err_nomem(e, "reading a request");
+        memcpy((char *)p->q + f->offset, &s, sizeof s);
+        return 0;
+    }
+    case FIELD_PARSE: return f->parse(p, f->name, v, e);
+    case FIELD_IDLE: note_ignored(p->q, str_c(f->name)); return 0;
+    case FIELD_REFUSE: break;
+    }
+    return err_param(e, ERR_UNSUPP_PARAM, f->name, "%s is not supported by this server", f->name);
+}
+
+static const struct field *find(struct str name, enum api_kind kind)
+{
+    for (size_t i = 0; i < field_count; i++)
+        if (field_table[i].apis & kind && str_eq(name, str_c(field_table[i].name))) return &field_table[i];
+    return NULL;
+}
+
+/* chat_template_kwargs with enable_thinking put into it. */
+static int join_kwargs(struct parse *p, struct err *e)
+{
+    struct str kw = p->kwargs;
+
+    if (p->think < 0) {
+        p->q->r.template_kwargs = kw;
+        return 0;
+    }
+    if (kw.n > 2 && str_find(kw, STR("\"enable_thinking\"")) != SIZE_MAX) { // said there already: it wins
+        p->q->r.template_kwargs = kw;
+        return 0;
+    }
+    const char *val = p->think ? "true" : "false";
+    p->q->r.template_kwargs =
+        kw.n > 2 ? arena_printf(p->a, "{\"enable_thinking\":%s," STR_FMT, val, STR_ARG(str_from(kw, 1)))
+                 : arena_printf(p->a, "{\"enable_thinking\":%s}", val);
+    return p->q->r.template_kwargs.p ? 0 : err_nomem(e, "reading a request");
+}
+
+/* What no field can check alone. */
+static int finish(struct parse *p, struct err *e)
+{
+    struct api_req *q = p->q;
+
+    if (p->kind == API_TEXT) return join_kwargs(p, e); // what is needed depends on the route
+    if (!q->model.p) return err_param(e, ERR_MISSING_PARAM, "model", "model is missing");
+    if (p->kind == API_CHAT && q->r.n_msg == 0)
+        return err_param(e, ERR_MISSING_PARAM, "messages", "messages is missing");
+    if (p->kind == API_COMPLETION && q->n_prompt == 0)
+        return err_param(e, ERR_MISSING_PARAM, "prompt", "prompt is missing");
+    if (p->top_logprobs_given && !q->r.logprobs && q->r.n_top > 0)
+        return err_param(e, ERR_INVALID_VALUE, "top_logprobs", "top_logprobs needs logprobs to be true");
+    if (p->n_max_new >= 0) q->r.n_max = p->n_max_new;
+    if (p->stream_options_given && !q->stream) {
+        note_ignored(q, STR("stream_options"));
+        q->include_usage = false;
+    }
+    return join_kwargs(p, e);
+}
+
+int api_req_parse(struct str body, enum api_kind kind, struct arena *a, struct api_req *ret, struct err *e)
+{
+    struct json_doc *doc;
+    struct parse     p = { .q = ret, .a = a, .kind = kind, .n_max_new = -2, .think = -1 };
+    int              rc = json_parse(body, NULL, &doc, e);
+
+    if (rc < 0) return rc;
+    *ret = (struct api_req){ 0 };
+    chat_req_init(&ret->r);
+    ret->r.kind = kind == API_COMPLETION ? CHAT_KIND_TEXT : CHAT_KIND_CHAT;
+    if (kind == API_COMPLETION) ret->r.n_max = 16; // the API's default there
+
+    if (json_kind(json_root(doc)) != JSON_T_OBJ)
+        rc = err_set(e, ERR_INVALID_TYPE, "the body is %s, it must be an object",
+                     json_kind_name(json_kind(json_root(doc))));
+    for (struct json_it it = json_it(json_root(doc)); rc == 0 && json_next(&it);) {
+        const struct field *f = find(it.key, kind);
+        if (json_kind(it.val) == JSON_T_NULL) continue; // the same as absent
+        if (f) rc = one_field(&p, f, it.val, e);
+        else note_ignored(ret, it.key);
+    }
+    json_free(doc);
+    return rc < 0 ? rc : finish(&p, e);
+}

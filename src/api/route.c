@@ -1,0 +1,62 @@
+/* route.c - the table of routes. */
+#include <string.h>
+
+#include "api/api_int.h"
+
+static const struct route routes[] = {
+    { HTTP_POST, "/v1/chat/completions", call_begin, API_CHAT },
+    { HTTP_POST, "/v1/completions", call_begin, API_COMPLETION },
+    { HTTP_POST, "/v1/tokenize", text_tokenize, API_TEXT },
+    { HTTP_POST, "/tokenize", text_tokenize, API_TEXT },
+    { HTTP_POST, "/v1/detokenize", text_detokenize, API_TEXT },
+    { HTTP_POST, "/detokenize", text_detokenize, API_TEXT },
+    { HTTP_POST, "/apply-template", text_template, API_TEXT },
+    { HTTP_GET, "/v1/models", page_models, 0 },
+    { HTTP_GET, "/v1/models/*", page_model, 0 },
+    { HTTP_GET, "/health", page_health, 0 },
+    { HTTP_GET, "/v1/health", page_health, 0 },
+    { HTTP_GET, "/ping", page_ping, 0 },
+    { HTTP_GET, "/", page_root, 0 },
+};
+
+/* Does the path match? *rest gets what the '*' stands for: one segment, not empty. */
+static bool matches(const char *pattern, struct str path, struct str *rest)
+{
+    struct str p = str_c(pattern);
+
+    *rest = STR_NULL;
+    if (p.p[p.n - 1] != '*') return str_eq(p, path);
+    p.n--;
+    if (!str_starts(path, p) || path.n == p.n) return false;
+    *rest = str_from(path, p.n);
+    return str_find_byte(*rest, '/') == SIZE_MAX;
+}
+
+static bool takes(const struct route *r, enum http_method m)
+{
+    return r->method == m || (r->method == HTTP_GET && m == HTTP_HEAD);
+}
+
+int route_find(const struct http_head *h, const struct route **ret, struct str *rest, char *allow,
+               size_t allow_size, struct err *e)
+{
+    size_t at = 0;
+    char   q[96];
+
+    allow[0] = 0;
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+        const struct route *r = &routes[i];
+        if (!matches(r->path, h->path, rest)) continue;
+        if (takes(r, h->method)) {
+            *ret = r;
+            return 0;
+        }
+        int n = snprintf(allow + at, allow_size - at, "%s%s%s", at ? ", " : "", http_method_name(r->method),
+                         r->method == HTTP_GET ? ", HEAD" : "");
+        if (n > 0 && at + (size_t)n < allow_size) at += (size_t)n;
+    }
+    str_quote(q, sizeof q, h->path);
+    if (at)
+        return err_set(e, ERR_BAD_METHOD, "%s does not take %s; %s does", q, http_method_name(h->method), allow);
+    return err_set(e, ERR_UNKNOWN_URL, "unknown request URL: %s %s", http_method_name(h->method), q);
+}
