@@ -1,0 +1,85 @@
+/* models.c - open the model files while the right to open files is still there. */
+#include "prog/models.h"
+
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/utf8.h"
+#include "os/fd.h"
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+/* The name in the API: what the user said, else the file's name without its ending. */
+static int choose_id(const struct settings *s, int i, struct model_spec *m, struct arena *a,
+                     struct err *e)
+{
+    struct str id = str_c(m->base);
+
+    if (i < s->alias.n) id = str_c(s->alias.v[i]);
+    else if (str_ends(id, STR(".gguf"))) id.n -= 5;
+    else if (str_ends(id, STR(".script"))) id.n -= 7;
+    if (id.n == 0 || id.n > LIM_MODEL_NAME || !utf8_valid(id))
+        return err_set(e, ERR_BAD_CONFIG, "%s: the model's name is %zu bytes, 1 to %d of UTF-8 are "
+                       "allowed; choose one with --alias", m->path, id.n, LIM_MODEL_NAME);
+    m->id = arena_str(a, id);
+    return m->id.p ? 0 : err_nomem(e, "opening models");
+}
+
+static int check_unique(const struct model_spec *m, int n, struct err *e)
+{
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < i; k++)
+            if (str_eq(m[i].id, m[k].id))
+                return err_set(e, ERR_BAD_CONFIG, "two models are called " STR_FMT " (%s and %s); tell "
+                               "them apart with --alias", STR_ARG(m[i].id), m[k].path, m[i].path);
+    return 0;
+}
+
+int models_open(const struct settings *s, struct arena *a, struct model_spec **ret, int *n_ret,
+                struct err *e)
+{
+    struct str  engine = str_c(s->engine);
+    bool        script = str_starts(engine, STR("script:"));
+    const char *file   = script ? s->engine + 7 : NULL;
+    int         n      = script ? 1 : s->model.n;
+
+    if (!script && !str_eq(engine, STR("auto")) && !str_eq(engine, STR("cpu")))
+        return err_set(e, ERR_BAD_CONFIG, "--engine: \"%.60s\" is not known; auto, cpu and script:FILE are",
+                       s->engine);
+    if (n == 0)
+        return err_set(e, ERR_BAD_CONFIG, "no model: name a GGUF file with --model FILE");
+    if (s->alias.n > n)
+        return err_set(e, ERR_BAD_CONFIG, "--alias: given %d times for %d models", s->alias.n, n);
+
+    struct model_spec *m = arena_array(a, (size_t)n, sizeof *m);
+    if (!m) return err_nomem(e, "opening models");
+    for (int i = 0; i < n; i++) m[i].fd = -1;
+    for (int i = 0; i < n; i++) {
+        m[i].path = script ? file : s->model.v[i];
+        m[i].base = base_name(m[i].path);
+        int rc = fd_open_file(m[i].path, &m[i].fd, &m[i].size, e);
+        if (rc == 0) rc = choose_id(s, i, &m[i], a, e);
+        if (rc < 0) {
+            models_close(m, n);
+            return rc;
+        }
+    }
+    int rc = check_unique(m, n, e);
+    if (rc < 0) {
+        models_close(m, n);
+        return rc;
+    }
+    *ret   = m;
+    *n_ret = n;
+    return 0;
+}
+
+void models_close(struct model_spec *m, int n)
+{
+    for (int i = 0; i < n; i++) fd_close(&m[i].fd);
+}

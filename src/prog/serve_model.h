@@ -1,0 +1,25 @@
+/* serve_model.h - a model made ready to serve: engine, vocabulary, template, session. */
+#ifndef CURLEW_PROG_SERVE_MODEL_H
+#define CURLEW_PROG_SERVE_MODEL_H
+
+#include "chat/info.h"
+#include "conf/options.h"
+#include "session/session.h"
+
+struct serve_model {
+    const struct engine_ops *ops;
+    struct engine           *engine;
+    struct tok              *tok;
+    struct tmpl             *tmpl;
+    struct session          *session;
+    struct chat_info         info; // strings in arena, or static
+    struct arena             arena;
+};
+
+/* Load file[0] of `file` with what the settings say. Errors: the file's or the engine's. On failure
+ * everything is released. */
+NODISCARD int serve_model_open(const struct settings *s, const char *id, const struct engine_file *file,
+                               int n_file, struct serve_model *ret, struct err *e);
+void          serve_model_close(struct serve_model *m);
+
+#endif

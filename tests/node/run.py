@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""run.py FOLDER - the official npm client against running servers.
+
+The packages go into FOLDER (of the build, never the source tree) and stay there as long as the lock file
+does not change. Skipped with a word where Node is missing or older than 20, or the packages cannot be had.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "e2e"))
+from serve import SKIPPED, Server  # noqa: E402
+
+SCRIPT = """
+mode {mode}
+on "story"
+repeat 20 "word "
+on "endless"
+say "tok "
+wait 10
+endless
+on "silent"
+wait 600000
+on "boom"
+say "Hel"
+fail "the device is on fire"
+on "call"
+say "<tool_call>\\n{{\\"name\\": \\"weather\\", \\"arguments\\": {{\\"city\\": \\"Lagos\\"}}}}\\n</tool_call>"
+on ""
+say "Hello"
+say " there, \\xe2"
+say "\\x82\\xac!"
+"""
+
+
+def skip(why):
+    print("skipped:", why)
+    sys.exit(SKIPPED)
+
+
+def packages(folder):
+    """The packages of the lock file, in folder."""
+    lock = (HERE / "package-lock.json").read_bytes()
+    stamp = folder / "installed-lock"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("package.json", "package-lock.json", ".npmrc", "openai.test.mjs"):
+        shutil.copy(HERE / name, folder / name)
+    if stamp.exists() and stamp.read_bytes() == lock:
+        return
+    stamp.unlink(missing_ok=True)
+    try:
+        done = subprocess.run(["npm", "ci", "--ignore-scripts"], cwd=folder, capture_output=True, timeout=90)
+    except FileNotFoundError:
+        skip("npm is not installed")
+    except subprocess.TimeoutExpired:
+        skip("npm ci took too long: is the registry reachable?")
+    if done.returncode:
+        text = done.stderr.decode(errors="replace")
+        if "EINTEGRITY" in text or "EUSAGE" in text:  # no matter of the network
+            print(text)
+            sys.exit(1)
+        skip("npm ci: " + text.strip().split("\n")[0])
+    stamp.write_bytes(lock)
+
+
+def main():
+    folder = pathlib.Path(sys.argv[1])
+    try:
+        version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        skip("node is not installed")
+    if int(version.strip().lstrip("v").split(".")[0]) < 20:
+        skip(f"node {version.strip()} is older than 20")
+    packages(folder)
+
+    scripts = {mode: SCRIPT.format(mode=mode) for mode in ("forward", "generate")}
+    models = []
+    story = pathlib.Path(os.environ.get("CURLEW_SHARED", "nowhere"), "weights", "stories260K-f32.gguf")
+    if story.exists():
+        models = ["--model", str(story)]
+    with Server(*models, "--queue", "1", "--queue-ms", "300", "--parallel", "4", "--log-level", "warn",
+                scripts=scripts) as server:
+        env = {**os.environ, "CURLEW_URL": f"http://127.0.0.1:{server.port}",
+               "CURLEW_STORY": story.stem if models else ""}
+        done = subprocess.run(["node", "--test", "--test-reporter=spec", "openai.test.mjs"], cwd=folder, env=env, timeout=120)
+        assert done.returncode == 0, f"node --test ended with {done.returncode}"
+
+
+if __name__ == "__main__":
+    main()
