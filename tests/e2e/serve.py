@@ -105,8 +105,8 @@ class Server:
 
     def text(self):
         """What it logged so far."""
-        self.log.seek(0)
-        return self.log.read().decode(errors="replace")
+        size = os.fstat(self.log.fileno()).st_size  # no seek: the server writes at the same offset
+        return os.pread(self.log.fileno(), size, 0).decode(errors="replace")
 
     def connect(self):
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
