@@ -215,14 +215,14 @@ def test_crowd():
         with Server("--parallel", "8", "--log-level", "warn", script=script) as server:
             pids = [server.front(), server.worker()]
             can_look = os.access(f"/proc/{pids[0]}/fd", os.R_OK)
+            fds = [can_look and descriptors(p) for p in pids]  # before anybody came: no connection lingers yet
             crowd(server, seed + "/warm", 100)
-            fds = [can_look and descriptors(p) for p in pids]
             kib = [resident_kib(p) for p in pids]
             for turn in range(2):
                 crowd(server, f"{seed}/{turn}", 100)
             works(server)
             if can_look:
-                until("the descriptors are back", lambda: [descriptors(p) for p in pids] == fds)
+                until("the descriptors are back", lambda: all(descriptors(p) <= n for p, n in zip(pids, fds)))
             now = [resident_kib(p) for p in pids]
             assert is_sanitized() or all(a < b + 8192 for a, b in zip(now, kib)), (kib, now)
             assert [server.front(), server.worker()] == pids, "a process was started again"
