@@ -88,13 +88,8 @@
 #define LIM_CHAN_OUT      MIB(64)  // unsent bytes on a channel before it counts as stuck
 #define LIM_REQS          4096     // requests in flight on one channel
 
-/* --- queue --- */
-#define LIM_QUEUE_MS      30000    // waiting for a slot before 503
-
 /* --- workers --- */
-#define LIM_WORKER_START_MS   300000 // load of a model
-#define LIM_RESTARTS          5      // of one worker ...
-#define LIM_RESTART_WINDOW_MS 60000  // ... in this time, then the model counts as failed for a while
+#define LIM_RESTART_WINDOW_MS 60000 // a worker that lived longer than this did not fail in a row
 #define LIM_MODELS            256
 
 /* --- model files --- */

@@ -100,7 +100,7 @@ static int escape(struct trans *t, bool in_class)
         put(t, c == 'b' ? "(?:(?<=[" CLS_WORD "])(?![" CLS_WORD "])|(?<![" CLS_WORD "])(?=[" CLS_WORD "]))"
                         : "(?:(?<=[" CLS_WORD "])(?=[" CLS_WORD "])|(?<![" CLS_WORD "])(?![" CLS_WORD "]))");
         return 0;
-    case 'u': // \uXXXX
+    case 'u': // four hex digits follow
         put(t, "\\x{");
         for (int i = 0; i < 4; i++, t->at++) {
             if (t->at >= t->pat.n || !strchr("0123456789abcdefABCDEF", t->pat.p[t->at]) || !t->pat.p[t->at])
