@@ -132,7 +132,7 @@ struct kern_attn {
 #define KERN_GELU_3 0.0713548163f // 0.044715 times that
 
 struct kern {
-    const char *name; // "ref", "avx2", "avx512"
+    const char *name; // of the instruction set, as the environment variable CPU has it
 
     /* out[t][r] (+)= the rows of panels panel .. panel + n_panel - 1 times the inputs of token t.
      *   x        f32 [n_tok] rows or kern_q8 [n_tok] rows, x_bytes apart, as the type wants
