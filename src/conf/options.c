@@ -53,6 +53,9 @@ const struct opt opt_table[] = {
     { .name = "threads", .letter = 't', .arg = "COUNT", .type = OPT_INT, .def = "0", .min = 0, .max = 1024,
       .roles = OPT_SERVE | OPT_BENCH | OPT_WORKER | OPT_RUN, .offset = AT(threads),
       .help = "Compute threads; 0: one for each core that this process may use." },
+    { .name = "repack-cache", .arg = "DIR", .type = OPT_STR, .def = "off", .roles = OPT_SERVE, .offset = AT(repack_cache),
+      .help = "Directory where packed weights are kept, about the model's size again, so that the next start maps them; "
+      "off: packed at each start." },
     { .name = "queue", .arg = "COUNT", .type = OPT_INT, .def = "256", .min = 0, .max = LIM_REQS,
       .roles = OPT_SERVE | OPT_WORKER, .offset = AT(queue),
       .help = "Requests that may wait for a model; one more gets 429." },

@@ -42,6 +42,7 @@ enum kern_type {
     KERN_TYPES
 };
 
+#define KERN_LAYOUT   1  // another number when kern_pack gives other bytes: packed weights are kept in files
 #define KERN_ROWS     16 // rows of a panel
 #define KERN_BLOCK    32 // inputs quantised together
 #define KERN_PAGE_TOK 32 // positions of a KV page
