@@ -45,6 +45,11 @@ struct settings {
     int64_t repeat;
     int64_t together;
     bool    json;
+    const char *peer;    // a program, or NULL
+    const char *serve;   // a server's address, or NULL
+    const char *clients; // numbers with commas between
+    const char *words;   // likewise
+    int64_t     pid;     // 0: none
 
     /* commands */
     struct opt_list arg;         // what stands on the command line and is no flag
