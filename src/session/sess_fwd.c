@@ -10,12 +10,17 @@
  * small multiple of its usual length whatever arrives. */
 #define PREFILL_BESIDE_DECODE 64
 
+/* Guessed tokens: a pass with a dozen tokens reads the weights once, as a pass with one does. While more sequences run,
+ * their tokens fill the pass. */
+#define DRAFT_MAX  11
+#define DRAFT_SEQS 4
+
 int fwd_new(struct session *s, struct err *e)
 {
     const struct engine_info *i = &s->info;
     struct sched_conf         c = { .n_seq = i->n_seq, .n_queue = s->c.n_queue, .n_ctx = i->n_ctx,
                                     .n_page = i->n_kv_page, .page_tok = i->kv_page_tok, .n_batch = i->n_batch,
-                                    .prefix = true };
+                                    .prefix = true, .n_draft = s->c.spec ? DRAFT_MAX : 0, .n_draft_seq = DRAFT_SEQS };
 
     if (c.n_seq > c.n_batch) c.n_seq = c.n_batch;
     c.n_prefill = PREFILL_BESIDE_DECODE < c.n_batch ? PREFILL_BESIDE_DECODE : c.n_batch;
@@ -86,6 +91,7 @@ static void begin(struct choice *ch)
     if (ch->rq->r.echo) echo_text(ch);
 }
 
+/* Row `row` is the next token's; with guesses, those that follow are of the tokens after it. */
 static int advance(struct session *s, const struct sched_run *run, int row, struct err *e)
 {
     struct sess_req *rq   = run->user;
@@ -99,16 +105,19 @@ static int advance(struct session *s, const struct sched_run *run, int row, stru
         sched_finish(s->sched, run->seq);
         return choice_end(ch, CHAT_FINISH_LENGTH, e);
     }
-    logits = s->c.ops->logits(s->c.engine, row);
-    int rc = sampler_sample(ch->sampler, s->scratch, logits, NULL, &tok, e);
-    if (rc == 0) rc = choice_token(ch, tok, logits, &over, e);
-    if (rc < 0) return rc;
-    if (over) {
-        sched_finish(s->sched, run->seq);
-        return 0;
+    for (enum sched_more more = SCHED_NEXT; more == SCHED_NEXT; row++) { // on while guesses come true
+        logits = s->c.ops->logits(s->c.engine, row);
+        int rc = sampler_sample(ch->sampler, s->scratch, logits, NULL, &tok, e);
+        if (rc == 0) rc = choice_token(ch, tok, logits, &over, e);
+        if (rc < 0) return rc;
+        if (over) {
+            sched_finish(s->sched, run->seq);
+            return 0;
+        }
+        sampler_accept(ch->sampler, tok);
+        more = sched_token(s->sched, run->seq, tok);
+        if (more == SCHED_MORE) return 0;
     }
-    sampler_accept(ch->sampler, tok);
-    if (sched_token(s->sched, run->seq, tok) == SCHED_MORE) return 0;
     sched_finish(s->sched, run->seq);
     return choice_end(ch, CHAT_FINISH_LENGTH, e);
 }
@@ -125,7 +134,7 @@ static void after_forward(struct session *s, const struct sched_plan *plan)
 
         rq->n_cached = run->n_cached;
         if (!rq->dead && run->n_echo) echo_rows(s, run, row);
-        if (!rq->dead && run->sample && advance(s, run, row + n - 1, &e) < 0) {
+        if (!rq->dead && run->sample && advance(s, run, row + n - 1 - run->n_draft, &e) < 0) {
             log_error("request_failed", "id=%u error=\"%s\"", rq->id, e.msg);
             sess_fail(rq, &e);
         }
