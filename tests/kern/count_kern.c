@@ -24,7 +24,7 @@ static float *out, x[N], y[N];
 static struct kern_q8   q8[N / 32];
 static struct kern_attn attn;
 
-#define ALONE __attribute__((noinline, noclone))
+#define ALONE __attribute__((noinline))
 
 #define COUNT(name, call)         \
     ALONE static void count_##name(void) \
