@@ -484,6 +484,7 @@ static int load(struct run *r, struct err *e)
     const struct engine_file file = { .name = spec[0].base, .fd = spec[0].fd, .size = spec[0].size };
     r->s.parallel = 1;
     if (!r->s.threads) r->s.threads = cpu_count().n_core;
+    cpu_confine((int)r->s.threads);
     rc            = serve_model_open(&r->s, spec[0].id.p, &file, 1, NULL, &r->m, e);
     if (rc == 0 && r->tty) {
         struct chat_info *i = &r->m.info;

@@ -271,7 +271,8 @@ static void reap(struct supervisor *sv)
             struct child *c = &sv->worker[i];
             if (c->pid != pid) continue;
             ended(sv, c);
-            repack_close(&sv->repack[i]);
+            /* gone before it said what it thinks of the cache: perhaps because of it (a disk that cannot be read) */
+            repack_settle(&sv->repack[i], sv->stopping ? ENGINE_CACHE_NONE : ENGINE_CACHE_STALE);
             if (c->load_failed) {
                 c->again_us = 0; // the file will not be better the second time
             } else if (!sv->stopping) {
