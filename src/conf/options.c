@@ -57,6 +57,20 @@ const struct opt opt_table[] = {
       .roles = OPT_SERVE | OPT_WORKER, .offset = AT(queue),
       .help = "Requests that may wait for a model; one more gets 429." },
 
+    { .name = "chat-template", .arg = "FILE", .type = OPT_LIST, .roles = OPT_SERVE | OPT_WORKER | OPT_RUN,
+      .offset = AT(chat_template), .help = "Chat template (Jinja) instead of the model's own, or the name of a "
+      "built-in one; again for the second model and so on, \"\" for the model's own." },
+    { .name = "answer-format", .arg = "NAME", .type = OPT_LIST, .roles = OPT_SERVE | OPT_WORKER | OPT_RUN,
+      .offset = AT(answer_format), .help = "How the model marks thinking and tool calls, instead of what its template "
+      "tells; again for the second model and so on, auto for what the template tells. curlew split --format list "
+      "prints the names." },
+    { .name = "reasoning-field", .arg = "NAME", .type = OPT_ENUM, .def = "reasoning_content",
+      .words = "reasoning_content|reasoning|both|none", .roles = OPT_SERVE | OPT_FRONT, .offset = AT(reasoning_field),
+      .help = "Member of replies that carries the model's thinking; none leaves it out." },
+    { .name = "think", .arg = "WHEN", .type = OPT_ENUM, .def = "auto", .words = "auto|on|off", .roles = OPT_RUN,
+      .offset = AT(think), .help = "Thinking before the answer, where the model's template has a switch; auto: as "
+      "the template has it." },
+
     { .name = "connections", .arg = "COUNT", .type = OPT_INT, .def = "1024", .min = 1, .max = 60000,
       .roles = OPT_SERVE | OPT_FRONT, .offset = AT(conns), .help = "Client connections at once." },
     { .name = "body-bytes", .arg = "BYTES", .type = OPT_SIZE, .def = "16M", .min = 1024, .max = GIB(1),

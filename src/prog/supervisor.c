@@ -138,6 +138,18 @@ static int start_child(struct child *c, const char *role, const char *label, enu
     return 0;
 }
 
+static int send_file(struct chan *c, const char *name, uint64_t size, int fd, struct err *e)
+{
+    struct buf b;
+
+    buf_init(&b, KIB(4));
+    pack_str(&b, str_c(name));
+    pack_u64(&b, size);
+    int rc = b.failed ? err_nomem(e, "starting a worker") : chan_send(c, MSG_FILE, 0, buf_text(&b), fd, e);
+    buf_release(&b);
+    return rc;
+}
+
 static int start_worker(struct supervisor *sv, int i, struct err *e)
 {
     struct child            *c = &sv->worker[i];
@@ -148,11 +160,11 @@ static int start_worker(struct supervisor *sv, int i, struct err *e)
     if (rc < 0) return rc;
     buf_init(&b, KIB(64));
     buf_init(&conf, KIB(60));
-    pack_str(&b, str_c(m->base));
-    pack_u64(&b, m->size);
-    rc = b.failed ? err_nomem(e, "starting a worker") : chan_send(c->chan, MSG_FILE, 0, buf_text(&b), m->fd, e);
-    buf_clear(&b);
-    opt_pack(&conf, &sv->child_settings, OPT_WORKER);
+    rc = send_file(c->chan, m->base, m->size, m->fd, e);
+    for (int k = 0; rc == 0 && k < m->n_beside; k++)
+        rc = send_file(c->chan, m->beside[k].name, m->beside[k].size, m->beside[k].fd, e);
+    struct settings mine = models_settings(&sv->child_settings, m);
+    opt_pack(&conf, &mine, OPT_WORKER);
     pack_str(&b, m->id);
     pack_str(&b, buf_text(&conf));
     if (rc == 0)
