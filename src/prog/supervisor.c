@@ -297,6 +297,20 @@ static void restart_due(struct supervisor *sv)
 
 /* --- what children say --- */
 
+/* A word of a command as a shell takes it. */
+static void print_word(const char *s)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+:@%,=";
+
+    if (s[strspn(s, plain)] == 0) {
+        fputs(s, stdout);
+        return;
+    }
+    putchar('\'');
+    for (; *s; s++) *s == '\'' ? fputs("'\\''", stdout) : putchar(*s);
+    putchar('\'');
+}
+
 /* Once: what a person who started the server wants to know. */
 static void announce(struct supervisor *sv)
 {
@@ -326,7 +340,15 @@ static void announce(struct supervisor *sv)
                v6 ? "]" : "", sv->port, v6 ? "[" : "", host, v6 ? "]" : "", sv->port);
     }
     printf(" -H 'Content-Type: application/json' \\\n    -d '{\"model\": \"" STR_FMT "\", \"messages\": "
-           "[{\"role\": \"user\", \"content\": \"Hello!\"}], \"max_tokens\": 64}'\n\n", STR_ARG(id));
+           "[{\"role\": \"user\", \"content\": \"Hello!\"}], \"max_tokens\": 64}'\n", STR_ARG(id));
+    if (str_ends(str_c(sv->model[first].base), STR(".gguf"))) {
+        printf("or chat in another terminal:\n  ");
+        print_word(program_invocation_name);
+        printf(" run --model ");
+        print_word(sv->model[first].path);
+        putchar('\n');
+    }
+    putchar('\n');
     fflush(stdout);
 }
 
