@@ -2,7 +2,7 @@
 #
 # Debian 12 and newer, Ubuntu 22.04 and newer: the names are the same on all of them.
 
-build_packages="gcc libc6-dev meson ninja-build pkg-config libevent-dev libssl-dev libjansson-dev
+build_packages="gcc libc6-dev meson ninja-build pkg-config libevent-dev libcurl4-openssl-dev libssl-dev libjansson-dev
   libpcre2-dev libutf8proc-dev libseccomp-dev"
 test_packages="clang libcmocka-dev python3 curl git"
 
