@@ -25,6 +25,7 @@ struct settings {
     int64_t batch;    // tokens of one forward
     int64_t kv_bytes; // 0: parallel x ctx
     int64_t threads;  // 0: as many as the machine gives us
+    const char *repack_cache; // a directory, or "off"
     int64_t queue;    // waiting requests
 
     /* text */
@@ -51,6 +52,11 @@ struct settings {
     int64_t repeat;
     int64_t together;
     bool    json;
+    const char *peer;    // a program, or NULL
+    const char *serve;   // a server's address, or NULL
+    const char *clients; // numbers with commas between
+    const char *words;   // likewise
+    int64_t     pid;     // 0: none
 
     /* commands */
     struct opt_list arg;         // what stands on the command line and is no flag

@@ -505,7 +505,7 @@ static int load(struct run *r, struct err *e)
     r->s.parallel = 1;
     if (!r->s.threads) r->s.threads = cpu_count().n_core;
     struct settings mine = models_settings(&r->s, &spec[0]);
-    rc                   = serve_model_open(&mine, spec[0].id.p, file, n_file, &r->m, e);
+    rc                   = serve_model_open(&mine, spec[0].id.p, file, n_file, NULL, &r->m, e);
     if (rc == 0 && r->tty) {
         struct chat_info *i = &r->m.info;
         buf_str(&r->out, r->color ? STR(DIM) : STR(""));

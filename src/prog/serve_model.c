@@ -131,7 +131,7 @@ static int describe(struct serve_model *m, const struct engine_info *i, const st
 }
 
 int serve_model_open(const struct settings *s, const char *id, const struct engine_file *file, int n_file,
-                     struct serve_model *ret, struct err *e)
+                     struct engine_cache *cache, struct serve_model *ret, struct err *e)
 {
     struct serve_model m = { 0 };
     struct engine_info i;
@@ -139,7 +139,7 @@ int serve_model_open(const struct settings *s, const char *id, const struct engi
     struct str          text = STR("");
     struct engine_conf  ec   = { .file = file, .n_file = n_file, .n_thread = (int)s->threads,
                                  .n_ctx = s->ctx ? (int)s->ctx : CTX_DEFAULT, .n_seq = (int)s->parallel,
-                                 .n_batch = (int)s->batch, .kv_bytes = s->kv_bytes };
+                                 .n_batch = (int)s->batch, .kv_bytes = s->kv_bytes, .cache = cache };
 
     if (ec.n_batch < ec.n_seq) ec.n_batch = ec.n_seq;
     arena_init(&m.arena, MIB(64));
