@@ -26,7 +26,7 @@
 struct err;    // base/err.h: filled once on failure
 struct engine; // an engine's own state; each engine defines its own
 
-#define ENGINE_API 1 // changes when a struct below does
+#define ENGINE_API 2 // changes when a struct below does
 
 enum engine_cap {
     ENGINE_FORWARD  = 1 << 0, // has `forward`
@@ -48,6 +48,12 @@ struct engine_file {
     uint64_t    size; // bytes
 };
 
+/* What keys and values are kept as (forward). An engine that has no such type takes its own. */
+enum engine_kv {
+    ENGINE_KV_F16,  // 2 bytes a value
+    ENGINE_KV_Q8_0, // 8 bits a value, a 16-bit scale for 32
+};
+
 struct engine_conf {
     const struct engine_file *file;
     int                       n_file;
@@ -56,6 +62,7 @@ struct engine_conf {
     int                       n_seq;    // sequences that should run at once, >= 1
     int                       n_batch;  // most tokens of one forward, >= 1
     int64_t                   kv_bytes; // ceiling of the KV cache; 0: n_seq sequences of n_ctx
+    enum engine_kv            kv_type;
 };
 
 /* What the opened engine is. Strings are borrowed from the engine. */
@@ -72,6 +79,7 @@ struct engine_info {
     uint64_t    n_param;      // parameters; 0 when unknown
     uint64_t    weight_bytes; // resident weights
     uint64_t    kv_bytes;     // the KV cache in all
+    const char *kv_type;      // "F16": type of keys and values, or NULL
 };
 
 /* --- forward --- */

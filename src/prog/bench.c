@@ -258,7 +258,7 @@ static int bench(const struct bench_conf *conf, struct result *r, struct err *e)
     const struct engine_file file = { slash ? slash + 1 : conf->model, fd, (uint64_t)st.st_size };
     const struct engine_conf econf = {
         .file = &file, .n_file = 1, .n_thread = r->n_thread, .n_seq = conf->n_seq, .n_batch = 512,
-        .n_ctx = conf->prompt + conf->generate,
+        .n_ctx = conf->prompt + conf->generate, .kv_type = (enum engine_kv)conf->kv_type,
     };
     r->body = body_params(fd, (uint64_t)st.st_size, file.name);
     uint64_t t = clock_mono_us();
@@ -281,18 +281,19 @@ static void print(const struct bench_conf *conf, const struct result *r)
     printf(conf->json
                ? "{\"arch\":\"%s\",\"quant\":\"%s\",\"kernels\":\"%s\",\"threads\":%d,\"prompt\":%d,\"generate\":%d,"
                  "\"sequences\":%d,\"load_ms\":%.1f,\"prefill_tok_s\":%.2f,\"decode_tok_s\":%.2f,"
-                 "\"rss_mib\":%.1f,\"weight_bytes\":%llu,\"read_gb_s\":%.2f,\"int8_gop_s\":%.1f,"
+                 "\"rss_mib\":%.1f,\"kv_type\":\"%s\",\"kv_bytes\":%llu,\"weight_bytes\":%llu,\"read_gb_s\":%.2f,\"int8_gop_s\":%.1f,"
                  "\"prefill_of_peak\":%.3f,\"decode_of_bandwidth\":%.3f}\n"
                : "model       %s %s, kernels %s, %d threads\n"
                  "run         prompt %d, generate %d, sequences %d\n"
                  "load        %.0f ms\n"
                  "prefill     %.1f tokens/s\n"
                  "decode      %.1f tokens/s\n"
-                 "memory      %.0f MiB resident, %llu bytes of weights\n"
+                 "memory      %.0f MiB resident, KV cache %s of %llu bytes, %llu bytes of weights\n"
                  "machine     reads %.1f GB/s, %.0f billion 8-bit operations/s\n"
                  "            prefill uses %.3f of its operations, decode %.3f of its bandwidth\n",
            r->info.arch, r->info.quant, r->kern, r->n_thread, conf->prompt, conf->generate, conf->n_seq, r->load_ms,
-           r->prefill_tok_s, r->decode_tok_s, r->rss_mib, (unsigned long long)r->info.weight_bytes, r->top.read_gb_s,
+           r->prefill_tok_s, r->decode_tok_s, r->rss_mib, r->info.kv_type, (unsigned long long)r->info.kv_bytes,
+           (unsigned long long)r->info.weight_bytes, r->top.read_gb_s,
            r->top.int8_gop_s, gop_s / r->top.int8_gop_s, gb_s / r->top.read_gb_s);
 }
 

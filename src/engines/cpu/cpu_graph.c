@@ -52,7 +52,7 @@ static void store_head(struct engine *en, int layer, int t, int head_kv)
 
     for (int h = 0; h < group; h++, q += dim) turn_head(en, w->vec[VEC_Q_NORM], cs, q);
     turn_head(en, w->vec[VEC_K_NORM], cs, en->k + at);
-    en->kern.kv_put(en->k + at, en->v + at, dim, en->kv_f32,
+    en->kern.kv_put(en->k + at, en->v + at, dim, en->kv_type,
                     kv_base(en, layer, head_kv) + (size_t)tok->page[tok->pos / KERN_PAGE_TOK] * en->kv_page_bytes,
                     tok->pos % KERN_PAGE_TOK);
 }
@@ -81,7 +81,7 @@ static void attend(struct engine *en, int layer, const struct cpu_span *s, int h
         .page_bytes = en->kv_page_bytes,
         .page = en->tok[s->first].page,
         .head_dim = hp->head_dim,
-        .f32 = en->kv_f32,
+        .type = en->kv_type,
         .scale = hp->attn_scale,
         .softcap = hp->attn_softcap,
         .sink = sinks ? sink : NULL,

@@ -160,7 +160,7 @@ struct engine {
     unsigned char *kv; // [n_kv_page][n_layer][n_head_kv][K, V]
     size_t         kv_bytes;
     size_t         kv_head_bytes, kv_layer_bytes, kv_page_bytes;
-    bool           kv_f32;
+    enum kern_kv   kv_type;
     int            n_kv_page, n_ctx, n_seq, n_batch;
 
     /* Scratch of a micro-batch of up to n_ubatch tokens; strides in floats, padded to 16. */

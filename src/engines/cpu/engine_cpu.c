@@ -37,18 +37,37 @@ static void engine_close(struct engine *en)
 
 /* --- memory --- */
 
+static const char *kv_type_name(const struct engine *en)
+{
+    static const char *const name[] = { [KERN_KV_F16] = "F16", [KERN_KV_F32] = "F32", [KERN_KV_Q8_0] = "Q8_0" };
+    return name[en->kv_type];
+}
+
+/* Files in F32 are for comparisons: nothing of them is rounded. */
+static void choose_kv_type(struct engine *en, const struct engine_conf *conf)
+{
+    en->kv_type = !strcmp(en->quant, "F32") ? KERN_KV_F32 : KERN_KV_F16;
+    if (conf->kv_type != ENGINE_KV_Q8_0) return;
+    if (en->hp.head_dim % KERN_BLOCK)
+        log_warn("kv_type_refused", "wanted=q8_0 head_dim=%d multiple_of=%d taken=%s", en->hp.head_dim, KERN_BLOCK,
+                 kv_type_name(en));
+    else
+        en->kv_type = KERN_KV_Q8_0;
+}
+
 /* Pages, so that n_seq sequences of n_ctx fit, or as many as kv_bytes allows. */
 static int alloc_kv(struct engine *en, const struct engine_conf *conf, struct err *e)
 {
     const struct cpu_hparams *hp = &en->hp;
 
+    choose_kv_type(en, conf);
     en->n_seq = conf->n_seq;
     en->n_ctx = conf->n_ctx ? conf->n_ctx : hp->n_ctx;
     if (en->n_ctx > hp->n_ctx) {
         log_warn("context_lowered", "wanted=%d model=%d", en->n_ctx, hp->n_ctx);
         en->n_ctx = hp->n_ctx;
     }
-    en->kv_head_bytes = kern_kv_bytes(hp->head_dim, en->kv_f32);
+    en->kv_head_bytes = kern_kv_bytes(hp->head_dim, en->kv_type);
     en->kv_layer_bytes = en->kv_head_bytes * (size_t)hp->n_head_kv;
     en->kv_page_bytes = en->kv_layer_bytes * (size_t)hp->n_layer;
 
@@ -123,7 +142,7 @@ static size_t lay_out(struct engine *en, unsigned char *base)
 static size_t lane_floats(struct engine *en)
 {
     const struct cpu_hparams *hp = &en->hp;
-    size_t n = (size_t)KERN_ATTN_Q * (size_t)kern_dim_pad(hp->head_dim);
+    size_t n = kern_attn_floats(KERN_ATTN_Q, hp->head_dim, en->kv_type);
     int    cols = 0;
 
     if (!en->output.packed.data) cols = hp->n_embd;
@@ -218,6 +237,7 @@ static void engine_info(const struct engine *en, struct engine_info *ret)
         .n_param = en->n_param,
         .weight_bytes = en->weights_bytes,
         .kv_bytes = en->kv_bytes,
+        .kv_type = kv_type_name(en),
     };
 }
 
