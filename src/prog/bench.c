@@ -117,7 +117,9 @@ struct bench {
     struct engine *en;
     int32_t       *tok;  // [prompt]
     int32_t       *page; // [n_seq][pages]
+    int32_t       *win;  // [n_seq][pages] window pages, or NULL
     int            pages, n_vocab, n_seq;
+    int            n_batch; // tokens of a piece of the prompt
 };
 
 static int32_t some_id(int i, int n_vocab)
@@ -125,11 +127,18 @@ static int32_t some_id(int i, int n_vocab)
     return (int32_t)((uint64_t)i * 7919 % (uint64_t)n_vocab);
 }
 
-static int prefill(struct bench *b, int seq, int n, int n_batch, struct err *e)
+static struct engine_run run_of(const struct bench *b, int seq, const int32_t *tok, int n_tok, int pos, int n_logits)
+{
+    int at = seq * b->pages;
+    return (struct engine_run){ .tok = tok, .n_tok = n_tok, .pos = pos, .page = b->page + at,
+                                .win = b->win ? b->win + at : NULL, .n_logits = n_logits };
+}
+
+static int prefill(struct bench *b, int seq, int n, struct err *e)
 {
     for (int at = 0; at < n;) {
-        int part = n - at < n_batch ? n - at : n_batch;
-        const struct engine_run   run = { b->tok + at, part, at, b->page + seq * b->pages, at + part == n };
+        int part = n - at < b->n_batch ? n - at : b->n_batch;
+        const struct engine_run   run = run_of(b, seq, b->tok + at, part, at, at + part == n);
         const struct engine_batch batch = { &run, 1 };
         int rc = engine_cpu.forward(b->en, &batch, e);
         if (rc) return rc;
@@ -145,7 +154,7 @@ static int decode(struct bench *b, int pos, struct err *e)
 
     for (int i = 0; i < b->n_seq; i++) {
         tok[i] = some_id(pos + 31 * i, b->n_vocab);
-        run[i] = (struct engine_run){ &tok[i], 1, pos, b->page + i * b->pages, 1 };
+        run[i] = run_of(b, i, &tok[i], 1, pos, 1);
     }
     const struct engine_batch batch = { run, b->n_seq };
     return engine_cpu.forward(b->en, &batch, e);
@@ -173,10 +182,10 @@ static int run_all(struct bench *b, const struct bench_conf *conf, struct result
 
     for (int i = 0; i < conf->repeat; i++) {
         uint64_t t = clock_mono_us();
-        if ((rc = prefill(b, 0, conf->prompt, r->info.n_batch, e))) return rc;
+        if ((rc = prefill(b, 0, conf->prompt, e))) return rc;
         pre[i] = conf->prompt * 1e6 / (double)(clock_mono_us() - t + 1);
         for (int s = 1; s < b->n_seq && i == 0; s++)
-            if ((rc = prefill(b, s, conf->prompt, r->info.n_batch, e))) return rc;
+            if ((rc = prefill(b, s, conf->prompt, e))) return rc;
         t = clock_mono_us();
         for (int k = 0; k < conf->generate; k++)
             if ((rc = decode(b, conf->prompt + k, e))) return rc;
@@ -215,6 +224,22 @@ static uint64_t body_params(int fd, uint64_t size, const char *name)
     return n;
 }
 
+/* Window pages of a sequence, in turn: a piece of the prompt may take what a window leaves. */
+static int windows(struct bench *b, const struct engine_info *info, struct err *e)
+{
+    int each = info->n_win_page / b->n_seq, pt = info->kv_page_tok, window = (info->n_swa + pt - 2) / pt + 1;
+
+    b->n_batch = info->n_batch;
+    if (!info->n_swa) return 0;
+    if (each < b->pages && (each - window) * pt < b->n_batch) b->n_batch = (each - window) * pt;
+    if (b->n_batch < 1)
+        return err_set(e, ERR_BAD_CONFIG, "%d window pages are too few for %d sequences", info->n_win_page, b->n_seq);
+    b->win = mem_array((size_t)b->pages * (size_t)b->n_seq, sizeof *b->win);
+    if (!b->win) return err_nomem(e, "starting the run");
+    for (int i = 0; i < b->pages * b->n_seq; i++) b->win[i] = i / b->pages * each + i % b->pages % each;
+    return 0;
+}
+
 static int with_engine(const struct bench_conf *conf, struct bench *b, struct result *r, struct err *e)
 {
     int rc;
@@ -231,6 +256,7 @@ static int with_engine(const struct bench_conf *conf, struct bench *b, struct re
     if (!b->tok || !b->page) return err_nomem(e, "starting the run");
     for (int i = 0; i < conf->prompt; i++) b->tok[i] = some_id(i, b->n_vocab);
     for (int i = 0; i < b->pages * b->n_seq; i++) b->page[i] = i;
+    if ((rc = windows(b, &r->info, e))) return rc;
     if ((rc = run_all(b, conf, r, e))) return rc;
     r->rss_mib = rss_mib();
     return 0;
@@ -269,6 +295,7 @@ out:
     engine_cpu.close(b.en);
     mem_free(b.tok);
     mem_free(b.page);
+    mem_free(b.win);
     if (fd >= 0) close(fd);
     return rc;
 }

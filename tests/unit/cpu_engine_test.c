@@ -61,7 +61,8 @@ static void done(struct model *m)
 static void run(struct model *m, const int32_t *tok, int n_tok, int pos, const int32_t *page, int n_logits)
 {
     struct err e = { 0 };
-    const struct engine_run   r = { tok, n_tok, pos, page, n_logits };
+    /* page also for layers with a window: so many that they need not be let go */
+    const struct engine_run   r = { tok, n_tok, pos, page, n_logits, page };
     const struct engine_batch b = { &r, 1 };
     assert_ok(engine_cpu.forward(m->en, &b, &e));
 }
@@ -262,7 +263,7 @@ static void gpt2(void **state)
 
 static const char *const own[] = {
     "llama-blocks", "llama-f32", "llama-yarn", "llama-experts", "qwen2-rare", "qwen3-half", "qwen3moe-blocks",
-    "gemma2-blocks", "gemma3-f32", "phi3-long", "phi3-short", "granite-blocks", "smollm3-half", "gpt2-f32",
+    "gemma2-blocks", "gemma3-f32", "gemma3-window", "phi3-long", "phi3-short", "granite-blocks", "smollm3-half", "gpt2-f32",
     "starcoder2-blocks", "gpt-oss-half", "qwen3-kvq8", "gemma2-kvq8", // the last two: keys and values in 8 bits
 };
 
@@ -284,21 +285,21 @@ static void own_logits(void **state)
     for (size_t i = 0; i < ARRAY_LEN(own); i++) {
         struct err e = { 0 };
         struct json_doc *d;
-        int32_t tok[16];
+        int32_t tok[90];
         static const int32_t page[3] = { 2, 0, 1 };
         size_t  size;
         char   *text = unit_read(own_path(path, own[i], "json"), &size);
         assert_non_null(text);
         assert_ok(json_parse((struct str){ text, size }, NULL, &d, &e));
-        int    n = tokens(json_get(json_root(d), "tokens"), tok, 16);
+        int    n = tokens(json_get(json_root(d), "tokens"), tok, 90);
         int    n_ctx = (int)json_int(json_get(json_root(d), "n_ctx"));
         double widest = 0;
         for (size_t k = 0; k < ARRAY_LEN(levels); k++) {
             if (!has_level(levels[k])) continue;
-            struct model m = must_open(own_path(path, own[i], "gguf"), levels[k], 2, n_ctx, 3, 16);
+            struct model m = must_open(own_path(path, own[i], "gguf"), levels[k], 2, n_ctx, 3, 90);
             assert_int_equal(m.info.n_ctx, n_ctx ? n_ctx : 96);
             assert_true(str_starts(str_c(own[i]), str_c(m.info.arch)));
-            assert_string_equal(m.info.kv_type, strstr(own[i], "kvq8") ? "Q8_0" : strstr(own[i], "f32") ? "F32" : "F16");
+            assert_string_equal(m.info.kv_type, strstr(own[i], "kvq8") ? "Q8_0" : !strcmp(m.info.quant, "F32") ? "F32" : "F16");
             run(&m, tok, n, 0, page, n);
             for (int p = 0; p < n; p++) {
                 const struct json *want = json_at(json_get(json_root(d), "logits"), (size_t)p);
@@ -375,7 +376,7 @@ static void in_company(struct model *m, struct plan_seq *s, const float *want, s
             int n = rng_below(r, 3) ? 1 + (int)rng_below(r, (uint64_t)most) : 1;
             seq[n_run] = i;
             run[n_run++] = (struct engine_run){ s[i].tok + s[i].at, n, s[i].at, s[i].page,
-                                                (int)rng_below(r, (uint64_t)n + 1) };
+                                                (int)rng_below(r, (uint64_t)n + 1), s[i].page };
             room -= n;
         }
         if (!n_run) continue;
@@ -606,7 +607,7 @@ static void patched_model(const char *model)
             struct engine_info info;
             engine_cpu.info(en, &info);
             static const int32_t page[2] = { 0, 0 }, tok[2] = { 0, 0 };
-            const struct engine_run   r = { tok, info.n_ctx < 2 ? 1 : 2, 0, page, 1 };
+            const struct engine_run   r = { tok, info.n_ctx < 2 ? 1 : 2, 0, page, 1, page };
             const struct engine_batch b = { &r, 1 };
             assert_ok(engine_cpu.forward(en, &b, &e));
             engine_cpu.close(en);

@@ -345,7 +345,7 @@ def write(path, m):
     u32, flt, text = (4, "<I"), (6, "<f"), (8, None)
     eps = "attention.layer_norm_epsilon" if p["layer_norm"] else "attention.layer_norm_rms_epsilon"
     kv = [("general.architecture", text, p["arch"]),
-          (a + "block_count", u32, p["layers"]), (a + "context_length", u32, CTX),
+          (a + "block_count", u32, p["layers"]), (a + "context_length", u32, p["ctx"]),
           (a + "embedding_length", u32, p["embd"]), (a + "feed_forward_length", u32, p["ff"]),
           (a + "attention.head_count", u32, p["heads"]), (a + "attention.head_count_kv", u32, p["kv_heads"]),
           (a + "attention.key_length", u32, p["head_dim"]), (a + "attention.value_length", u32, p["head_dim"]),
@@ -457,7 +457,7 @@ BASE = {"layers": 1, "embd": 32, "ff": 32, "heads": 4, "kv_heads": 2, "head_dim"
         "final_cap": 0, "embd_scale": 1, "residual_scale": 1, "logit_scale": 1, "layer_norm": False, "gelu": False,
         "gated": True, "post_norms": False, "qk_norm": False, "fused_qkv": False, "fused_gate": False, "biases": "",
         "experts": 0, "used": 0, "keys": {}, "kv_f32": False, "kv_q8": False, "n_ctx": 0,
-        "nameless": False}
+        "ctx": CTX, "nameless": False}
 
 
 def params(arch, **more):
@@ -504,6 +504,10 @@ MODELS = {
                           embd_scale=math.sqrt(20), window=3, full_every=6, theta=1e6, theta_swa=10000.0, scaling="linear",
                           factor=8.0, kv_f32=True), {
         "embd": "F32", "output": None, "layers": [["F32"] * 7] * 7}),
+    # a window that is passed, over the borders of pages
+    "gemma3-window": (params("gemma3", layers=6, gelu=True, post_norms=True, qk_norm=True, embd_scale=math.sqrt(32), window=40,
+                             full_every=6, theta=1e6, theta_swa=10000.0, kv_f32=True, ctx=640, n_ctx=640), {
+        "embd": "F32", "output": None, "layers": [["F32"] * 7] * 6}),
     # one matrix for q, k and v, and one for gate and up; LongRoPE above and within the old context, not named in the
     # second file, as converters leave it
     "phi3-long": (params("phi3", fused_qkv=True, fused_gate=True, ff=64, window=5, factors=LONG["long"], **LONG), {
@@ -535,16 +539,18 @@ MODELS = {
         "embd": "F16", "output": None, "layers": [HALF, HALF]}),
 }
 TOKENS = [1, 5, 17, 5, 0, 11, 2, 9]
+MORE = {"gemma3-window": [i * i % 23 for i in range(82)]}
 
 
 def main():
     only = sys.argv[1:] or MODELS
     for name in only:
         p, types = MODELS[name]
+        tokens = TOKENS + MORE.get(name, [])
         for seed in range(1, 2000):
             m = model(seed, p, types)
             try:
-                out = logits(m, TOKENS)
+                out = logits(m, tokens)
             except Near:
                 continue
             break
@@ -554,7 +560,7 @@ def main():
         with open(os.path.join(HERE, name + ".json"), "w") as f:
             rows = ",\n  ".join("[" + ", ".join("%.7g" % v for v in row) + "]" for row in out)
             f.write('{"seed": %d, "n_ctx": %d, "tokens": %s, "logits": [\n  %s]}\n'
-                    % (seed, p["n_ctx"], json.dumps(TOKENS), rows))
+                    % (seed, p["n_ctx"], json.dumps(tokens), rows))
         print(name, "seed", seed, "largest logit %.3g" % max(abs(v) for row in out for v in row))
 
 
