@@ -29,7 +29,7 @@ static int run_bench(const struct settings *s)
         return PROG_USAGE;
     }
     const struct bench_conf c = { .model = s->model.v[0], .n_thread = (int)s->threads, .prompt = (int)s->prompt,
-                                  .generate = (int)s->generate, .n_seq = (int)s->together,
+                                  .generate = (int)s->generate, .n_seq = (int)s->together, .kv_type = s->kv_type,
                                   .repeat = (int)s->repeat, .json = s->json, .peer = s->peer };
     return bench_main(&c);
 }
