@@ -32,7 +32,7 @@ struct seq {
     int      n_known;  // of them known to the trie: all that are full and computed
 
     int  n_plan;       // tokens in the plan that is out, else 0
-    bool echo;
+    bool echo, embed;
     int  n_echo;       // prompt positions whose logits have been delivered
     int  n_cached;
     bool started;      // some choice of the request was admitted once

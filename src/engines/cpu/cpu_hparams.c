@@ -88,6 +88,20 @@ static float or_else(double said, float otherwise)
     return said > 0 ? (float)said : otherwise;
 }
 
+/* A file that does not say: the last token's for a decoder, which alone has seen the whole text; the mean for an
+ * encoder, as most were trained. */
+static enum engine_pooling pooling(const struct engine *en)
+{
+    switch (en->file.pooling) {
+    case POOLING_NONE: break;
+    case POOLING_MEAN: return ENGINE_POOL_MEAN;
+    case POOLING_RANK: break;
+    case POOLING_CLS: return ENGINE_POOL_FIRST;
+    case POOLING_LAST: return ENGINE_POOL_LAST;
+    }
+    return en->file.causal ? ENGINE_POOL_LAST : ENGINE_POOL_MEAN;
+}
+
 static int check_ff(const struct engine *en, struct err *e)
 {
     if (en->hp.n_ff) return 0;
@@ -125,6 +139,7 @@ int cpu_read_hparams(struct engine *en, struct err *e)
         .embd_scale = a->traits & FAM_EMBD_SQRT ? sqrtf((float)f->n_embd) : or_else(f->embd_scale, 1),
         .residual_scale = or_else(f->residual_scale, 1),
         .logit_scale = or_else(f->logit_scale, 1),
+        .pooling = pooling(en),
         .final_softcap = or_else(f->final_softcap, a->final_softcap),
     };
     return check_ff(en, e);

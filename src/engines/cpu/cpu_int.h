@@ -61,6 +61,7 @@ struct cpu_hparams {
     float eps;                       // of norms
     float attn_scale, attn_softcap;  // of scores; softcap 0: none
     float embd_scale, residual_scale, logit_scale, final_softcap; // scales 1: none; logits are divided
+    enum engine_pooling pooling;
 };
 
 /* A weight matrix: packed for kernels, or, for types without one, as in the file (packed.data NULL): then
@@ -185,6 +186,7 @@ struct engine {
     float *logits; // [n_batch][s_vocab]
     size_t hidden_bytes, logits_bytes, s_vocab;
     int    n_row;  // logits rows of this forward
+    int    n_hidden; // hidden states wanted of it: in `hidden` from its end backwards
 };
 
 static inline size_t cpu_pad16(size_t n) { return (n + 15) & ~(size_t)15; }

@@ -206,7 +206,7 @@ static int engine_open(const struct engine_conf *conf, struct engine **ret, stru
 static void engine_info(const struct engine *en, struct engine_info *ret)
 {
     *ret = (struct engine_info){
-        .caps = ENGINE_FORWARD,
+        .caps = ENGINE_FORWARD | ENGINE_EMBED,
         .arch = en->arch->name,
         .quant = en->quant,
         .n_ctx = en->n_ctx,
@@ -218,6 +218,8 @@ static void engine_info(const struct engine *en, struct engine_info *ret)
         .n_param = en->n_param,
         .weight_bytes = en->weights_bytes,
         .kv_bytes = en->kv_bytes,
+        .n_embd = en->hp.n_embd,
+        .pooling = en->hp.pooling,
     };
 }
 
@@ -242,11 +244,12 @@ static int add_run(struct engine *en, const struct engine_run *r, int at, int *r
             en->span[en->n_span++] = (struct cpu_span){ .first = en->n_tok };
         en->span[en->n_span - 1].n++;
         bool wanted = i >= r->n_tok - r->n_logits;
+        int  at_row = !wanted ? -1 : r->hidden ? en->n_batch - ++en->n_hidden : (*row)++;
         en->tok[en->n_tok++] = (struct cpu_tok){
             .id = r->tok[i],
             .pos = r->pos + i,
             .page = r->page,
-            .row = wanted ? (*row)++ : -1,
+            .row = at_row,
         };
     }
     return i - at;
@@ -270,6 +273,7 @@ static int engine_forward(struct engine *en, const struct engine_batch *batch, s
         all += batch->run[i].n_tok;
     }
     assert(all <= en->n_batch);
+    en->n_hidden = 0;
     clear(en);
     for (int i = 0; i < batch->n_run; i++) {
         const struct engine_run *r = &batch->run[i];
@@ -292,6 +296,12 @@ static float *engine_logits(struct engine *en, int i)
     return en->logits + (size_t)i * en->s_vocab;
 }
 
+static const float *engine_hidden(struct engine *en, int i)
+{
+    assert(i >= 0 && i < en->n_hidden);
+    return en->hidden + (size_t)(en->n_batch - 1 - i) * en->s_embd;
+}
+
 static int engine_page_copy(struct engine *en, int32_t dst, int32_t src, int n_tok)
 {
     assert(dst >= 0 && dst < en->n_kv_page && src >= 0 && src < en->n_kv_page);
@@ -311,4 +321,5 @@ const struct engine_ops engine_cpu = {
     .forward = engine_forward,
     .logits = engine_logits,
     .page_copy = engine_page_copy,
+    .hidden = engine_hidden,
 };
