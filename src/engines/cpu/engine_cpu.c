@@ -48,6 +48,7 @@ static int alloc_kv(struct engine *en, const struct engine_conf *conf, struct er
         log_warn("context_lowered", "wanted=%d model=%d", en->n_ctx, hp->n_ctx);
         en->n_ctx = hp->n_ctx;
     }
+    if (en->traits & FAM_ENCODER) return 0; // keeps none
     en->kv_head_bytes = kern_kv_bytes(hp->head_dim, en->kv_f32);
     en->kv_layer_bytes = en->kv_head_bytes * (size_t)hp->n_head_kv;
     en->kv_page_bytes = en->kv_layer_bytes * (size_t)hp->n_layer;
@@ -109,6 +110,9 @@ static size_t lay_out(struct engine *en, unsigned char *base)
         { &moe->up, slots * moe->s_ff * sizeof(float) },
         { &moe->y, slots * en->s_embd * sizeof(float) },
         { &moe->xq, slots * en->xq_bytes },
+        { &en->enc.text, n * (en->traits & FAM_ENCODER ? sizeof *en->enc.text : 0) },
+        { &en->enc.k, cpu_enc_kv_floats(en) * sizeof(float) },
+        { &en->enc.v, cpu_enc_kv_floats(en) * sizeof(float) },
     };
     for (size_t i = 0; i < ARRAY_LEN(part); i++) {
         unsigned char *p = base ? base + at : NULL;
@@ -123,7 +127,7 @@ static size_t lay_out(struct engine *en, unsigned char *base)
 static size_t lane_floats(struct engine *en)
 {
     const struct cpu_hparams *hp = &en->hp;
-    size_t n = (size_t)KERN_ATTN_Q * (size_t)kern_dim_pad(hp->head_dim);
+    size_t n = en->traits & FAM_ENCODER ? cpu_enc_lane_floats(en) : (size_t)KERN_ATTN_Q * (size_t)kern_dim_pad(hp->head_dim);
     int    cols = 0;
 
     if (!en->output.packed.data) cols = hp->n_embd;
@@ -145,7 +149,9 @@ static int alloc_scratch(struct engine *en, struct err *e)
 
     if (hp->q_dim > widest) widest = hp->q_dim;
     en->lanes = pool_lanes(en->pool);
+    if (en->traits & FAM_ENCODER && en->n_batch < en->n_ctx) en->n_batch = en->n_ctx; // no text is cut
     en->n_ubatch = en->n_batch < UBATCH_MAX ? en->n_batch : UBATCH_MAX;
+    if (en->traits & FAM_ENCODER && en->n_ubatch < en->n_ctx) en->n_ubatch = en->n_ctx;
     en->s_embd = cpu_pad16((size_t)hp->n_embd);
     en->s_q = cpu_pad16((size_t)hp->q_dim);
     en->s_kv = cpu_pad16((size_t)hp->kv_dim);
@@ -158,6 +164,7 @@ static int alloc_scratch(struct engine *en, struct err *e)
     en->scratch_bytes = lay_out(en, NULL);
     en->hidden_bytes = (size_t)en->n_batch * en->s_embd * sizeof(float);
     en->logits_bytes = (size_t)en->n_batch * en->s_vocab * sizeof(float);
+    if (en->traits & FAM_ENCODER) en->logits_bytes = KERN_ALIGN; // has none
 
     en->scratch = huge_alloc(en->scratch_bytes);
     en->hidden = en->scratch ? huge_alloc(en->hidden_bytes) : NULL;
@@ -206,7 +213,8 @@ static int engine_open(const struct engine_conf *conf, struct engine **ret, stru
 static void engine_info(const struct engine *en, struct engine_info *ret)
 {
     *ret = (struct engine_info){
-        .caps = ENGINE_FORWARD | ENGINE_EMBED,
+        .caps = ENGINE_FORWARD | ENGINE_EMBED | (en->traits & FAM_ENCODER ? ENGINE_WHOLE : 0) |
+                (en->enc.rank ? ENGINE_RANK : 0),
         .arch = en->arch->name,
         .quant = en->quant,
         .n_ctx = en->n_ctx,
@@ -268,6 +276,10 @@ static int engine_forward(struct engine *en, const struct engine_batch *batch, s
     (void)e;
     int row = 0, all = 0;
 
+    if (en->traits & FAM_ENCODER) {
+        cpu_enc_forward(en, batch);
+        return 0;
+    }
     for (int i = 0; i < batch->n_run; i++) {
         check_run(en, &batch->run[i]);
         all += batch->run[i].n_tok;
@@ -302,6 +314,11 @@ static const float *engine_hidden(struct engine *en, int i)
     return en->hidden + (size_t)(en->n_batch - 1 - i) * en->s_embd;
 }
 
+static float engine_score(struct engine *en, const float *pooled)
+{
+    return cpu_enc_score(en, pooled);
+}
+
 static int engine_page_copy(struct engine *en, int32_t dst, int32_t src, int n_tok)
 {
     assert(dst >= 0 && dst < en->n_kv_page && src >= 0 && src < en->n_kv_page);
@@ -322,4 +339,5 @@ const struct engine_ops engine_cpu = {
     .logits = engine_logits,
     .page_copy = engine_page_copy,
     .hidden = engine_hidden,
+    .score = engine_score,
 };
