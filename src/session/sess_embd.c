@@ -42,6 +42,9 @@ static int check(const struct sess_req *rq, struct err *e)
     if (!rank && s->info.caps & ENGINE_RANK)
         return err_param(e, ERR_UNSUPP_VALUE, "model", "this model compares documents with a query (/v1/rerank), it "
                          "gives no embeddings");
+    for (int i = 0; !(s->info.caps & (ENGINE_FORWARD | ENGINE_TOK_IN)) && i < rq->r.n_input; i++)
+        if (rq->r.input[i].n_tok)
+            return err_param(e, ERR_UNSUPP_PARAM, "input", "this model's engine takes text, not token ids");
     if (rq->r.n_dim > s->info.n_embd)
         return err_param(e, ERR_ABOVE_MAX, "dimensions", "dimensions is %d, this model's embeddings have %d",
                          rq->r.n_dim, s->info.n_embd);
@@ -102,6 +105,7 @@ int embd_tokens(const struct sess_req *rq, int i, struct ids *ret, int *n_first,
 {
     const struct chat_input *in = &rq->r.input[i];
     const struct tok        *t  = rq->s->c.tok;
+    size_t                   at = ret->n;
     int                      rc;
 
     *n_first = 0;
@@ -110,8 +114,9 @@ int embd_tokens(const struct sess_req *rq, int i, struct ids *ret, int *n_first,
     else rc = tok_encode(t, in->text, TOK_ADD_SPECIAL, ret, e);
     if (rc < 0) return rc;
     if (ret->failed) return err_nomem(e, "tokenising a request");
-    if (ret->n == 0) return err_param(e, ERR_INVALID_VALUE, "input", "input %d has no tokens", i);
-    return ret->n > (size_t)rq->s->info.n_ctx ? too_long(rq, i, (int)ret->n, e) : 0;
+    size_t n = ret->n - at;
+    if (n == 0) return err_param(e, ERR_INVALID_VALUE, "input", "input %d has no tokens", i);
+    return n > (size_t)rq->s->info.n_ctx ? too_long(rq, i, (int)n, e) : 0;
 }
 
 /* --- vectors --- */
@@ -135,6 +140,7 @@ int embd_put(struct sess_req *rq, int i, struct pooling *p, int n_tok, struct er
     struct embd    *j = rq->embd;
     int             n = rq->r.kind == CHAT_KIND_RANK ? 1 : rq->r.n_dim ? rq->r.n_dim : s->info.n_embd;
 
+    if (p->n_row == 0) return err_set(e, ERR_INTERNAL, "the engine gave no hidden state of input %d", i);
     pooling_vector(p, j->vec);
     if (rq->r.kind == CHAT_KIND_RANK) j->vec[0] = s->c.ops->score(s->c.engine, j->vec);
     bool fine = rq->r.kind == CHAT_KIND_RANK ? j->vec[0] - j->vec[0] == 0 : pooling_normalise(j->vec, n);
@@ -147,6 +153,36 @@ int embd_put(struct sess_req *rq, int i, struct pooling *p, int n_tok, struct er
     sess_emit(rq, &ev);
     rq->dead = true;
     return 0;
+}
+
+/* --- engines with a loop of their own --- */
+
+int embd_begin(struct sess_req *rq, int i, struct err *e)
+{
+    struct pooling *p = &rq->embd->place[0].pool;
+    int             n_first, rc = 0;
+
+    if (!p->sum) rc = pooling_init(p, rq->s->info.pooling, rq->s->info.n_embd, e);
+    if (rc < 0) return rc;
+    pooling_clear(p);
+    rq->text     = rq->r.input[i].text;
+    rq->prompt.n = 0;
+    return rq->s->c.tok ? embd_tokens(rq, i, &rq->prompt, &n_first, e) : 0;
+}
+
+void embd_states(struct sess_req *rq, struct str states)
+{
+    size_t n = (size_t)rq->s->info.n_embd * sizeof *rq->embd->vec;
+
+    for (size_t at = 0; at + n <= states.n; at += n) {
+        memcpy(rq->embd->vec, states.p + at, n); // they may lie anywhere
+        pooling_add(&rq->embd->place[0].pool, rq->embd->vec);
+    }
+}
+
+int embd_end(struct sess_req *rq, int i, int n_prompt, struct err *e)
+{
+    return embd_put(rq, i, &rq->embd->place[0].pool, n_prompt >= 0 ? n_prompt : (int)rq->prompt.n, e);
 }
 
 /* --- through the scheduler --- */

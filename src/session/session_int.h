@@ -116,7 +116,12 @@ void          embd_refill(struct session *s);                  // ... and the ne
 void          embd_cancel(struct sess_req *rq);
 /* A planned run of it was computed; its hidden states begin at `row`. */
 void          embd_rows(struct session *s, const struct sched_run *run, int row, int n_row);
-/* The tokens of input i, with what the vocabulary puts around a text or a pair; *n_first as in engine_run. */
+/* Engines with a loop of their own, a text at a time: what rq->text and rq->prompt are for its run; a piece with some
+ * states; the end of the run, of n_prompt tokens (-1: unknown). */
+NODISCARD int embd_begin(struct sess_req *rq, int i, struct err *e);
+void          embd_states(struct sess_req *rq, struct str states);
+NODISCARD int embd_end(struct sess_req *rq, int i, int n_prompt, struct err *e);
+/* Append the tokens of input i, with what the vocabulary puts around a text or a pair; *n_first as in engine_run. */
 NODISCARD int embd_tokens(const struct sess_req *rq, int i, struct ids *ret, int *n_first, struct err *e);
 /* The pooled vector of input i is there: its event; after the last one END, and rq is dead. */
 NODISCARD int embd_put(struct sess_req *rq, int i, struct pooling *p, int n_tok, struct err *e);

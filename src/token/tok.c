@@ -345,13 +345,14 @@ int tok_encode_pair(const struct tok *t, struct str first, struct str second, st
                     struct err *e)
 {
     int32_t end = t->sep >= 0 ? t->sep : t->eos;
+    size_t  at  = ret->n;
 
     put_all(ret, t->head, t->n_head);
     int rc = tok_encode(t, first, 0, ret, e);
     if (rc < 0) return rc;
     if (t->n_tail) put_all(ret, t->tail, t->n_tail);
     else if (end >= 0) ids_put(ret, end);
-    *n_first = (int)ret->n;
+    *n_first = (int)(ret->n - at);
     if (t->model != TOK_WPM) put_all(ret, t->tail, t->n_tail);
     rc = tok_encode(t, second, 0, ret, e);
     if (rc == 0) put_all(ret, t->tail, t->n_tail);
