@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "session/session_int.h"
 
+#define FLOW       1       // the scheduler's key of all of them: beside answers they get half of the prefill
 #define WINDOW     8       // texts of a request in the scheduler at once
 #define STEP_BYTES KIB(32) // of text made tokens before one step, and one text in any case
 
@@ -211,7 +212,7 @@ static int begin_next(struct sess_req *rq, struct place *p, size_t *bytes, struc
     int rc = embd_tokens(rq, i, &ids, &n_first, e);
     if (rc == 0 && !p->pool.sum) rc = pooling_init(&p->pool, s->info.pooling, s->info.n_embd, e);
     if (rc == 0) {
-        struct sched_req q = { .id = number_of(rq, i), .tok = ids.id, .n_tok = (int)ids.n, .n_choice = 1,
+        struct sched_req q = { .id = number_of(rq, i), .key = FLOW, .tok = ids.id, .n_tok = (int)ids.n, .n_choice = 1,
                                .echo = s->info.pooling != ENGINE_POOL_LAST, .embed = true, .user = rq };
         rc = sched_add(s->sched, &q, e);
     }
