@@ -44,6 +44,9 @@ struct api_user {
 /* Questions about text (text.c). */
 route_fn text_tokenize, text_detokenize, text_template;
 
+/* Embeddings and rerank (embed.c). */
+route_fn embed_begin;
+
 /* --- generation (call.c): chat completions and completions --- */
 
 struct call;

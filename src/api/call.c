@@ -109,6 +109,7 @@ static void on_event(void *ctx, const struct chat_event *ev)
     case CHAT_EV_FINISH:
         if (ev->choice < c->q.r.n_choice) reply_event(c, f->first + ev->choice, ev);
         break;
+    case CHAT_EV_VECTOR: break; // asked for by embed.c only
     }
 }
 

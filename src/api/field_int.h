@@ -44,6 +44,13 @@ extern const size_t       field_count;
 /* Messages and tools have files of their own. */
 field_fn field_messages, field_tools, field_tool_choice, field_functions;
 
+/* Texts to embed and documents to compare are in field_embed.c. */
+field_fn field_input, field_encoding, field_query, field_documents;
+
+/* A list of token ids. Error: INVALID_VALUE. */
+NODISCARD int field_token_ids(struct parse *p, const char *name, const struct json *v, const int32_t **ret, int *ret_n,
+                              struct err *e);
+
 /* The name of a nested field ("messages[3].content"), cut if it is too long. */
 void field_path(char dst[ERR_PARAM_MAX], const char *fmt, ...) PRINTF_LIKE(2, 3);
 

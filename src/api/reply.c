@@ -291,6 +291,7 @@ static void stream_event(struct call *c, int choice, const struct chat_event *ev
     case CHAT_EV_ARGS: stream_call(c, choice, ev); break;
     case CHAT_EV_FINISH: stream_finish(c, choice); break;
     case CHAT_EV_START:
+    case CHAT_EV_VECTOR:
     case CHAT_EV_LOGPROB:
     case CHAT_EV_END:
     case CHAT_EV_ERROR: break;
@@ -319,6 +320,7 @@ static void keep_event(struct answer *an, const struct chat_event *ev)
     case CHAT_EV_CALL: keep_call(an, ev); break;
     case CHAT_EV_ARGS: json_put_esc(&an->calls, ev->text); break;
     case CHAT_EV_START:
+    case CHAT_EV_VECTOR:
     case CHAT_EV_LOGPROB:
     case CHAT_EV_FINISH:
     case CHAT_EV_END:

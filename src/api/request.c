@@ -109,6 +109,12 @@ static int finish(struct parse *p, struct err *e)
     if (q->r.continue_final) q->r.add_prompt = false;
     if (p->kind == API_TEXT) return join_kwargs(p, e); // what is needed depends on the route
     if (!q->model.p) return err_param(e, ERR_MISSING_PARAM, "model", "model is missing");
+    if (p->kind == API_EMBED && q->r.n_input == 0)
+        return err_param(e, ERR_MISSING_PARAM, "input", "input is missing");
+    if (p->kind == API_RERANK && !q->r.prompt.p)
+        return err_param(e, ERR_MISSING_PARAM, "query", "query is missing");
+    if (p->kind == API_RERANK && q->r.n_input == 0)
+        return err_param(e, ERR_MISSING_PARAM, "documents", "documents is missing");
     if (p->kind == API_CHAT && q->r.n_msg == 0)
         return err_param(e, ERR_MISSING_PARAM, "messages", "messages is missing");
     if (p->kind == API_COMPLETION && q->n_prompt == 0)
@@ -133,6 +139,8 @@ int api_req_parse(struct str body, enum api_kind kind, struct arena *a, struct a
     *ret = (struct api_req){ 0 };
     chat_req_init(&ret->r);
     ret->r.kind = kind == API_COMPLETION ? CHAT_KIND_TEXT : CHAT_KIND_CHAT;
+    if (kind == API_EMBED) ret->r.kind = CHAT_KIND_EMBED;
+    if (kind == API_RERANK) ret->r.kind = CHAT_KIND_RANK;
     if (kind == API_COMPLETION) ret->r.n_max = 16; // the API's default there
 
     if (json_kind(json_root(doc)) != JSON_T_OBJ)

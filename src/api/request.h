@@ -9,6 +9,8 @@ enum api_kind {
     API_CHAT       = 1 << 0,
     API_COMPLETION = 1 << 1,
     API_TEXT       = 1 << 2, // tokenize, detokenize, apply-template
+    API_EMBED      = 1 << 8, // embeddings
+    API_RERANK     = 1 << 9,
 };
 
 #define API_IGNORED_BYTES 1024 // names of fields without effect, for a reply header
@@ -32,6 +34,11 @@ struct api_req {
     const int32_t *tok;  // [n_tok], or NULL
     int            n_tok;
     bool           add_special, parse_special, pieces, offsets;
+
+    /* embeddings, rerank: texts are in r.input */
+    bool base64;
+    bool with_documents; // the reply repeats them
+    int  top_n;          // results wanted; 0: all
 
     char ignored[API_IGNORED_BYTES]; // "user, metadata": accepted, without effect
 };

@@ -6,6 +6,10 @@
 static const struct route routes[] = {
     { HTTP_POST, "/v1/chat/completions", call_begin, API_CHAT },
     { HTTP_POST, "/v1/completions", call_begin, API_COMPLETION },
+    { HTTP_POST, "/v1/embeddings", embed_begin, API_EMBED },
+    { HTTP_POST, "/embeddings", embed_begin, API_EMBED },
+    { HTTP_POST, "/v1/rerank", embed_begin, API_RERANK },
+    { HTTP_POST, "/rerank", embed_begin, API_RERANK },
     { HTTP_POST, "/v1/tokenize", text_tokenize, API_TEXT },
     { HTTP_POST, "/tokenize", text_tokenize, API_TEXT },
     { HTTP_POST, "/v1/detokenize", text_detokenize, API_TEXT },

@@ -50,6 +50,7 @@
 #define LIM_STOP_BYTES    1024 // one stop sequence; it bounds the text held back
 #define LIM_CHOICES       16   // n
 #define LIM_PROMPTS       256  // prompts of one completions request
+#define LIM_INPUTS        2048 // texts of one embeddings request, documents of one rerank request: OpenAI's limit
 #define LIM_TOP_LOGPROBS  20
 #define LIM_LOGIT_BIAS    1024
 #define LIM_DRY_BREAKERS  4096 // token ids; four characters are some hundred ids
@@ -106,5 +107,6 @@
 #define LIM_EMBD            (1 << 20)
 #define LIM_HEADS           4096
 #define LIM_CTX             (1 << 24)
+#define LIM_TOKEN_TYPES     64         // kinds of segments of an encoder; real ones have 1 or 2
 
 #endif

@@ -181,6 +181,7 @@ static void on_event(struct run *r, const struct chat_event *ev)
     case CHAT_EV_START:
     case CHAT_EV_CALL: // none: no tools are on offer
     case CHAT_EV_ARGS:
+    case CHAT_EV_VECTOR: // likewise
     case CHAT_EV_LOGPROB: break;
     }
     if (!r->first_us && (ev->kind == CHAT_EV_TEXT || ev->kind == CHAT_EV_REASONING)) r->first_us = clock_mono_us();

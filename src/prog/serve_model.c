@@ -120,11 +120,14 @@ static int describe(struct serve_model *m, const struct engine_info *i, const st
         .engine = str_c(m->ops->name), .arch = str_c(i->arch), .quant = str_c(i->quant),
         .tokenizer = str_c(m->tok ? tok_kind(m->tok) : "none"), .n_ctx = i->n_ctx, .n_ctx_train = i->n_ctx,
         .n_seq = i->n_seq, .n_vocab = i->n_vocab, .n_param = i->n_param, .weight_bytes = i->weight_bytes,
-        .kv_bytes = i->kv_bytes, .fingerprint = fingerprint(file, &m->arena),
+        .kv_bytes = i->kv_bytes, .n_embd = i->n_embd, .fingerprint = fingerprint(file, &m->arena),
     };
     m->info.can = (caps->usable ? CHAT_CAN_CHAT : 0) | (caps->tools ? CHAT_CAN_TOOLS : 0) |
                   (caps->thinking || caps->opens_think ? CHAT_CAN_THINK : 0) | CHAT_CAN_CHOICES;
     if (fwd) m->info.can |= CHAT_CAN_LOGPROBS | CHAT_CAN_SEED | CHAT_CAN_SAMPLING | CHAT_CAN_BIAS | CHAT_CAN_TOK_IN;
+    m->info.can |= CHAT_CAN_GENERATE;
+    if (i->caps & ENGINE_WHOLE) m->info.can = CHAT_CAN_TOK_IN; // an encoder answers nothing
+    if (i->caps & ENGINE_EMBED) m->info.can |= i->caps & ENGINE_RANK ? CHAT_CAN_RANK : CHAT_CAN_EMBED;
     if (i->caps & ENGINE_SAMPLING) m->info.can |= CHAT_CAN_SAMPLING;
     if (i->caps & ENGINE_SEED) m->info.can |= CHAT_CAN_SEED;
     return m->info.fingerprint.p ? 0 : err_nomem(e, "describing the model");

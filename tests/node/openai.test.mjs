@@ -158,7 +158,7 @@ test("bad requests", async () => {
   await fails(create({ messages: says("x".repeat(10000)) }), OpenAI.BadRequestError,
     { status: 400, code: "context_length_exceeded" });
   await fails(create({ stream: true, max_tokens: 0 }), OpenAI.BadRequestError, { status: 400, param: "max_tokens" });
-  await fails(client.embeddings.create({ model: "forward", input: "x" }), OpenAI.NotFoundError,
+  await fails(client.moderations.create({ model: "forward", input: "x" }), OpenAI.NotFoundError,
     { status: 404, code: "unknown_url" });
 });
 
@@ -214,6 +214,23 @@ test("completions", async () => {
   for await (const chunk of await client.completions.create({ model: "generate", prompt: "Hi", stream: true }))
     text += chunk.choices[0].text;
   assert.equal(text, HELLO);
+});
+
+test("embeddings", async () => {
+  for (const model of kinds) {
+    const ask = { model, input: ["a", "ab", "abcd"] }; // the state of a byte b has a 1 at b % 4
+    const raw = await client.embeddings.create(ask); // the client asks for base64 and decodes it
+    const half = Math.SQRT1_2;
+    const want = [[0, 1, 0, 0], [0, half, half, 0], [0.5, 0.5, 0.5, 0.5]];
+    raw.data.forEach((d, i) => d.embedding.forEach((v, k) => assert.ok(Math.abs(v - want[i][k]) < 1e-7, `${v}`)));
+    assert.deepEqual(raw.data.map((d) => d.index), [0, 1, 2]);
+    assert.deepEqual(raw.usage, { prompt_tokens: 7, total_tokens: 7 });
+    const plain = await client.embeddings.create({ ...ask, encoding_format: "float", dimensions: 2 });
+    assert.deepEqual(plain.data[0].embedding, [0, 1]);
+    await fails(client.embeddings.create({ ...ask, dimensions: 5 }), OpenAI.BadRequestError, { param: "dimensions" });
+  }
+  const tokens = await client.embeddings.create({ model: "forward", input: [[97], [97, 98]] });
+  assert.deepEqual(tokens.data.map((d) => d.embedding.length), [4, 4]);
 });
 
 test("logprobs", async () => {

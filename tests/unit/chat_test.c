@@ -215,7 +215,7 @@ static void questions_and_answers(void **state)
 static void description(void **state)
 {
     (void)state;
-    struct chat_info i = { STR("cpu"), STR("llama"), STR("Q8_0"), STR("bpe"), 512, 512, 8, 1000, 1, 2, 3, 5, STR("fp_1") };
+    struct chat_info i = { STR("cpu"), STR("llama"), STR("Q8_0"), STR("bpe"), 512, 512, 8, 1000, 1, 2, 3, 5, STR("fp_1"), 384 };
     struct chat_info got;
     struct arena     a;
     struct buf       b;
@@ -237,12 +237,59 @@ static void description(void **state)
     buf_release(&b);
 }
 
+/* Texts to embed: what they are comes through, a list without its kind or a kind without its list does not. */
+static void inputs(void **state)
+{
+    (void)state;
+    static const int32_t           tok[] = { 7, 9 };
+    static const struct chat_input in[]  = { { STR("one"), NULL, 0 }, { STR(""), tok, 2 } };
+    const unsigned char            half[4] = { 0, 0, 0, 0x3f }; // 0.5
+    struct chat_req                r, got;
+    struct arena                   a;
+    struct buf                     b;
+    struct err                     e;
+
+    arena_init(&a, MIB(1));
+    buf_init(&b, MIB(1));
+    chat_req_init(&r);
+    r.kind = CHAT_KIND_EMBED, r.input = in, r.n_input = 2, r.n_dim = 64;
+    chat_req_pack(&b, &r);
+    assert_ok(chat_req_unpack(buf_text(&b), &a, &got, &e));
+    assert_int_equal(got.n_input, 2);
+    assert_str(got.input[0].text, "one");
+    assert_true(got.input[1].n_tok == 2 && got.input[1].tok[1] == 9 && got.n_dim == 64);
+    for (size_t n = 0; n < b.n; n++)
+        assert_err(chat_req_unpack((struct str){ b.p, n }, &a, &got, &e), ERR_PROTOCOL, "malformed");
+    for (int i = 0; i < 2; i++) {
+        buf_clear(&b);
+        r.kind    = i ? CHAT_KIND_RANK : CHAT_KIND_TEXT;
+        r.n_input = i ? 0 : 2;
+        chat_req_pack(&b, &r);
+        assert_err(chat_req_unpack(buf_text(&b), &a, &got, &e), ERR_PROTOCOL, "malformed");
+    }
+
+    struct chat_event ev = { .kind = CHAT_EV_VECTOR, .index = 3, .text = { (const char *)half, 4 } }, back;
+    buf_clear(&b);
+    chat_event_pack(&b, &ev);
+    struct unpack u = unpack_init(buf_text(&b));
+    assert_true(chat_event_unpack(&u, &back, NULL, 0) && unpack_done(&u));
+    assert_true(back.index == 3 && str_eq(back.text, ev.text));
+    ev.text.n = 3; // no whole number of values
+    buf_clear(&b);
+    chat_event_pack(&b, &ev);
+    u = unpack_init(buf_text(&b));
+    assert_false(chat_event_unpack(&u, &back, NULL, 0));
+    arena_release(&a);
+    buf_release(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(request_round_trip), cmocka_unit_test(request_bent),
         cmocka_unit_test(request_out_of_memory), cmocka_unit_test(events),
         cmocka_unit_test(questions_and_answers), cmocka_unit_test(description),
+        cmocka_unit_test(inputs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
