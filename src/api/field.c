@@ -65,6 +65,17 @@ static int field_max_new(struct parse *p, const char *name, const struct json *v
     return read_limit(name, v, 1, &p->n_max_new, e);
 }
 
+/* llama.cpp's name for it; -1 is "to the end of the context" there. */
+static int field_n_predict(struct parse *p, const char *name, const struct json *v, struct err *e)
+{
+    return read_limit(name, v, -1, &p->q->r.n_max, e);
+}
+
+static int field_min_tokens(struct parse *p, const char *name, const struct json *v, struct err *e)
+{
+    return read_limit(name, v, 0, &p->q->r.n_min, e);
+}
+
 /* --- stop --- */
 
 static int one_stop(struct parse *p, const char *name, const struct json *v, struct str *ret,
@@ -126,34 +137,6 @@ static int field_top_k(struct parse *p, const char *name, const struct json *v, 
     if (!json_whole(v, &n)) return field_type_err(name, v, "an integer", e);
     if (n < -1) return err_param(e, ERR_BELOW_MIN, name, "%s is %lld, it must be at least -1", name, (long long)n);
     p->q->r.params.top_k = n <= 0 ? 0 : n > LIM_VOCAB ? (int)LIM_VOCAB : (int)n;
-    return 0;
-}
-
-static int field_logit_bias(struct parse *p, const char *name, const struct json *v, struct err *e)
-{
-    if (json_kind(v) != JSON_T_OBJ) return field_type_err(name, v, "an object", e);
-    size_t n = json_len(v), i = 0;
-    if (n > LIM_LOGIT_BIAS)
-        return err_param(e, ERR_ARRAY_TOO_LONG, name, "%s has %zu members, the limit is %d", name, n,
-                         LIM_LOGIT_BIAS);
-    if (n == 0) return 0;
-    struct chat_bias *bias = arena_array(p->a, n, sizeof *bias);
-    if (!bias) return err_nomem(e, "reading a request");
-    for (struct json_it it = json_it(v); json_next(&it); i++) {
-        enum json_kind k = json_kind(it.val);
-        int64_t        id;
-        double         val = json_num(it.val);
-        char           q[LIM_QUOTE_BYTES];
-        if (!str_to_i64(it.key, &id) || id < 0 || id >= LIM_VOCAB)
-            return err_param(e, ERR_INVALID_VALUE, name, "%s: \"%s\" is not a token id", name,
-                             str_quote(q, sizeof q, it.key));
-        if ((k != JSON_T_INT && k != JSON_T_REAL) || val < -100 || val > 100)
-            return err_param(e, ERR_INVALID_VALUE, name, "%s: the bias of token %lld must be a number "
-                             "from -100 to 100", name, (long long)id);
-        bias[i] = (struct chat_bias){ (int32_t)id, (float)val };
-    }
-    p->q->r.params.bias   = bias;
-    p->q->r.params.n_bias = (int)n;
     return 0;
 }
 
@@ -357,7 +340,7 @@ const struct field field_table[] = {
     { "stream", FIELD_BOOL, BOTH, 0, 0, AT(stream), NULL, "Answer as server-sent events." },
     { "stream_options", FIELD_PARSE, BOTH, 0, 0, 0, field_stream_options, "include_usage: a last chunk with usage." },
     { "max_tokens", FIELD_PARSE, BOTH, 0, 0, 0, field_max_tokens, "Most tokens to generate." },
-    { "max_completion_tokens", FIELD_PARSE, CHAT, 0, 0, 0, field_max_new, "The same; wins over max_tokens." },
+    { "max_completion_tokens", FIELD_PARSE, BOTH, 0, 0, 0, field_max_new, "The same; wins over max_tokens." },
     { "n", FIELD_INT, BOTH, 1, LIM_CHOICES, AT(r.n_choice), NULL, "Answers to give." },
     { "stop", FIELD_PARSE, BOTH, 0, 0, 0, field_stop, "Sequences that end the answer." },
     { "temperature", FIELD_NUM, BOTH, 0, 2, PAR(temperature), NULL, "0 is greedy." },
@@ -366,16 +349,35 @@ const struct field field_table[] = {
     { "min_p", FIELD_NUM, BOTH, 0, 1, PAR(min_p), NULL, "Least probability, relative to the best token's." },
     { "typical_p", FIELD_NUM, BOTH, 0, 1, PAR(typical_p), NULL, "Locally typical sampling." },
     { "seed", FIELD_PARSE, BOTH, 0, 0, 0, field_seed, "The same seed and request give the same answer." },
-    { "presence_penalty", FIELD_NUM, BOTH, -2, 2, PAR(presence_penalty), NULL, "Once for each token that occurred." },
-    { "frequency_penalty", FIELD_NUM, BOTH, -2, 2, PAR(frequency_penalty), NULL, "For each time that a token occurred." },
-    { "repetition_penalty", FIELD_NUM, BOTH, 0.01, 10, PAR(repeat_penalty), NULL, "Factor on tokens that occurred." },
-    { "repeat_penalty", FIELD_NUM, BOTH, 0.01, 10, PAR(repeat_penalty), NULL, "The same." },
-    { "repeat_last_n", FIELD_INT, BOTH, -1, LIM_CTX, PAR(penalty_last_n), NULL, "Tokens that penalties look back at." },
+    { "presence_penalty", FIELD_NUM, BOTH, -2, 2, PAR(presence_penalty), NULL, "Once for each token that is in the answer." },
+    { "frequency_penalty", FIELD_NUM, BOTH, -2, 2, PAR(frequency_penalty), NULL, "For each time that a token is in the answer." },
+    { "repetition_penalty", FIELD_NUM, BOTH, 0.01, 10, PAR(repeat_penalty), NULL, "Factor on tokens of prompt and answer." },
+    { "repeat_penalty", FIELD_NUM, BOTH, 0.01, 10, PAR(repeat_penalty), NULL, "The same over the last 64 tokens, unless repeat_last_n says otherwise." },
+    { "repeat_last_n", FIELD_INT, BOTH, -1, LIM_CTX, PAR(penalty_last_n), NULL, "Tokens that the penalties look back at; -1: all." },
     { "logit_bias", FIELD_PARSE, BOTH, 0, 0, 0, field_logit_bias, "Token id to -100..100." },
     { "logprobs", FIELD_PARSE, BOTH, 0, 0, 0, field_logprobs, "Log-probabilities of the tokens." },
     { "top_logprobs", FIELD_PARSE, CHAT, 0, 0, 0, field_top_logprobs, "Alternatives for each token." },
     { "echo", FIELD_BOOL, COMPL, 0, 0, AT(r.echo), NULL, "Give the prompt back in front of the answer." },
-    { "ignore_eos", FIELD_BOOL, BOTH, 0, 0, AT(r.ignore_eos), NULL, "Go on after the end-of-text token." },
+    { "n_predict", FIELD_PARSE, BOTH, 0, 0, 0, field_n_predict, "max_tokens by another name; -1: to the end of the context." },
+    { "min_tokens", FIELD_PARSE, BOTH, 0, 0, 0, field_min_tokens, "Tokens before which neither end-of-text nor stop_token_ids can come." },
+    { "stop_token_ids", FIELD_PARSE, BOTH, 0, 0, 0, field_stop_tokens, "Tokens that end the answer and are not shown." },
+    { "include_stop_str_in_output", FIELD_BOOL, BOTH, 0, 0, AT(r.keep_stop), NULL, "The stop sequence or token stays in the text." },
+    { "ignore_eos", FIELD_BOOL, BOTH, 0, 0, AT(r.ignore_eos), NULL, "End-of-text is never chosen." },
+    { "top_n_sigma", FIELD_NUM, BOTH, -1, 100, PAR(top_n_sigma), NULL, "Only logits within so many standard deviations of the largest; 0 and below: off." },
+    { "n_sigma", FIELD_NUM, BOTH, -1, 100, PAR(top_n_sigma), NULL, "The same." },
+    { "dynatemp_range", FIELD_NUM, BOTH, 0, 10, PAR(dyn_temp_range), NULL, "Temperature moves within temperature +- this, by entropy." },
+    { "dynatemp_exponent", FIELD_NUM, BOTH, 0, 10, PAR(dyn_temp_exponent), NULL, "How entropy maps to it." },
+    { "xtc_probability", FIELD_NUM, BOTH, 0, 1, PAR(xtc_probability), NULL, "Chance that a token is chosen without the most probable ones." },
+    { "xtc_threshold", FIELD_NUM, BOTH, 0, 1, PAR(xtc_threshold), NULL, "Least probability of those; above 0.5 it is off." },
+    { "dry_multiplier", FIELD_NUM, BOTH, 0, 100, PAR(dry_multiplier), NULL, "Strength of the penalty on repeated sequences (DRY); 0: off." },
+    { "dry_base", FIELD_NUM, BOTH, 1, 100, PAR(dry_base), NULL, "Its growth for each token of the repetition." },
+    { "dry_allowed_length", FIELD_INT, BOTH, 0, LIM_CTX, PAR(dry_allowed_length), NULL, "Longest repetition without penalty." },
+    { "dry_penalty_last_n", FIELD_INT, BOTH, -1, LIM_CTX, PAR(dry_last_n), NULL, "Tokens that DRY looks back at; -1: all." },
+    { "dry_sequence_breakers", FIELD_PARSE, BOTH, 0, 0, 0, field_breakers, "Texts that DRY does not look across." },
+    { "mirostat", FIELD_INT, BOTH, 0, 2, PAR(mirostat), NULL, "Mirostat 1 or 2 in place of the truncating samplers; 0: off." },
+    { "mirostat_tau", FIELD_NUM, BOTH, 0, 100, PAR(mirostat_tau), NULL, "Its target surprise, in bits." },
+    { "mirostat_eta", FIELD_NUM, BOTH, 0, 1, PAR(mirostat_eta), NULL, "Its learning rate." },
+    { "samplers", FIELD_PARSE, BOTH, 0, 0, 0, field_samplers, "The samplers that run, in this order." },
     { "tools", FIELD_PARSE, CHAT | TEXT, 0, 0, 0, field_tools, "Functions that the model may call." },
     { "tool_choice", FIELD_PARSE, CHAT, 0, 0, 0, field_tool_choice, "none or auto." },
     { "parallel_tool_calls", FIELD_BOOL, CHAT, 0, 0, AT(r.parallel_calls), NULL, "false: at most one call." },
@@ -398,6 +400,32 @@ const struct field field_table[] = {
     { "with_pieces", FIELD_BOOL, TEXT, 0, 0, AT(pieces), NULL, "Each token's text comes with it." },
     { "return_token_strs", FIELD_BOOL, TEXT, 0, 0, AT(pieces), NULL, "The same." },
 
+    { "user", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Who asks." },
+    { "safety_identifier", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Who asks." },
+    { "metadata", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Labels; nothing is stored here." },
+    { "store", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Nothing is stored here." },
+    { "service_tier", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "There is one tier." },
+    { "verbosity", FIELD_IDLE, CHAT, 0, 0, 0, NULL, "Models here are not trained for it." },
+    { "prediction", FIELD_IDLE, CHAT, 0, 0, 0, NULL, "A guess of the answer." },
+    { "moderation", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Nothing is moderated here." },
+    { "prompt_cache_options", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Equal prefixes are shared always." },
+    { "prompt_cache_retention", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Prefixes stay as long as there is room." },
+    { "cache_prompt", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Equal prefixes are shared always." },
+    { "keep_alive", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Models stay loaded." },
+    { "options", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "The context length is the server's choice (--ctx)." },
+    { "id_slot", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "The scheduler chooses." },
+    { "priority", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "All requests are equal." },
+    { "thinking_budget", FIELD_IDLE, CHAT, 0, 0, 0, NULL, "max_completion_tokens bounds thinking and answer together." },
+    { "length_penalty", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Of beam search, which there is not." },
+    { "skip_special_tokens", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Special tokens are never shown." },
+    { "spaces_between_special_tokens", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Special tokens are never shown." },
+    { "min_keep", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Each sampler keeps one token at least." },
+
+    { "use_beam_search", FIELD_REFUSE, BOTH, 0, 0, 0, NULL, "Beam search." },
+    { "bad_words", FIELD_REFUSE, BOTH, 0, 0, 0, NULL, "Texts that must not come; logit_bias forbids tokens." },
+    { "allowed_token_ids", FIELD_REFUSE, BOTH, 0, 0, 0, NULL, "The only tokens that may come." },
+    { "prompt_logprobs", FIELD_REFUSE, BOTH, 0, 0, 0, NULL, "Completions have them with echo and logprobs." },
+    { "truncate_prompt_tokens", FIELD_REFUSE, BOTH, 0, 0, 0, NULL, "Prompts are never cut." },
     { "audio", FIELD_REFUSE, CHAT, 0, 0, 0, NULL, "" },
     { "web_search_options", FIELD_REFUSE, CHAT, 0, 0, 0, NULL, "" },
     { "grammar", FIELD_REFUSE, BOTH, 0, 0, 0, NULL, "" },

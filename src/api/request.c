@@ -46,6 +46,21 @@ static void note_ignored(struct api_req *q, struct str name)
     snprintf(q->ignored + at, sizeof q->ignored - at, "%s" STR_FMT, at ? ", " : "", STR_ARG(name));
 }
 
+/* The value that clients send for "I do not want this": false, an empty list, an empty string. */
+static bool asks_nothing(const struct json *v)
+{
+    switch (json_kind(v)) {
+    case JSON_T_BOOL: return !json_bool(v);
+    case JSON_T_ARR: return json_len(v) == 0;
+    case JSON_T_STR: return json_str(v).n == 0;
+    case JSON_T_NULL: return true;
+    case JSON_T_INT:
+    case JSON_T_REAL:
+    case JSON_T_OBJ: break; // {} is a wish: web_search_options
+    }
+    return false;
+}
+
 static int one_field(struct parse *p, const struct field *f, const struct json *v, struct err *e)
 {
     switch (f->kind) {
@@ -66,7 +81,9 @@ static int one_field(struct parse *p, const struct field *f, const struct json *
     }
     case FIELD_PARSE: return f->parse(p, f->name, v, e);
     case FIELD_IDLE: note_ignored(p->q, str_c(f->name)); return 0;
-    case FIELD_REFUSE: break;
+    case FIELD_REFUSE:
+        if (asks_nothing(v)) return 0;
+        break;
     }
     return err_param(e, ERR_UNSUPP_PARAM, f->name, "%s is not supported by this server", f->name);
 }
@@ -98,6 +115,25 @@ static int join_kwargs(struct parse *p, struct err *e)
     return p->q->r.template_kwargs.p ? 0 : err_nomem(e, "reading a request");
 }
 
+static bool given(const struct parse *p, const char *name)
+{
+    return json_kind(json_get(p->root, name)) != JSON_T_NULL;
+}
+
+/* Lengths and windows that more than one field decides. */
+static int join_lengths(struct parse *p, struct err *e)
+{
+    struct chat_req *r = &p->q->r;
+
+    if (p->n_max_new >= 0) r->n_max = p->n_max_new;
+    if (r->n_max >= 0 && r->n_min > r->n_max)
+        return err_param(e, ERR_INVALID_VALUE, "min_tokens", "min_tokens is %d, more than the %d tokens that may "
+                         "be generated", r->n_min, r->n_max);
+    /* each name brings the window that it has where it comes from: llama.cpp's, vLLM's */
+    if (given(p, "repeat_penalty") && !given(p, "repeat_last_n")) r->params.penalty_last_n = 64;
+    return 0;
+}
+
 /* What no field can check alone. */
 static int finish(struct parse *p, struct err *e)
 {
@@ -111,7 +147,8 @@ static int finish(struct parse *p, struct err *e)
         return err_param(e, ERR_MISSING_PARAM, "prompt", "prompt is missing");
     if (p->top_logprobs_given && !q->r.logprobs && q->r.n_top > 0)
         return err_param(e, ERR_INVALID_VALUE, "top_logprobs", "top_logprobs needs logprobs to be true");
-    if (p->n_max_new >= 0) q->r.n_max = p->n_max_new;
+    int rc = join_lengths(p, e);
+    if (rc < 0) return rc;
     if (p->stream_options_given && !q->stream) {
         note_ignored(q, STR("stream_options"));
         q->include_usage = false;
@@ -140,6 +177,8 @@ int api_req_parse(struct str body, enum api_kind kind, struct arena *a, struct a
         if (f) rc = one_field(&p, f, it.val, e);
         else note_ignored(ret, it.key);
     }
+    p.root = json_root(doc);
+    if (rc == 0) rc = finish(&p, e);
     json_free(doc);
-    return rc < 0 ? rc : finish(&p, e);
+    return rc;
 }

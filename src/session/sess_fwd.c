@@ -20,6 +20,7 @@ int fwd_new(struct session *s, struct err *e)
     if (c.n_seq > c.n_batch) c.n_seq = c.n_batch;
     c.n_prefill = PREFILL_BESIDE_DECODE < c.n_batch ? PREFILL_BESIDE_DECODE : c.n_batch;
     int rc = sched_new(&c, &s->sched, e);
+    if (rc == 0) rc = sess_ends_new(s, e);
     return rc < 0 ? rc : sample_scratch_new(i->n_vocab, &s->scratch, e);
 }
 
@@ -27,6 +28,7 @@ void fwd_free(struct session *s)
 {
     sched_free(s->sched);
     s->sched = NULL;
+    sess_ends_free(s);
 }
 
 int fwd_submit(struct sess_req *rq, struct err *e)
@@ -100,7 +102,12 @@ static int advance(struct session *s, const struct sched_run *run, int row, stru
         return choice_end(ch, CHAT_FINISH_LENGTH, e);
     }
     logits = s->c.ops->logits(s->c.engine, row);
-    int rc = sampler_sample(ch->sampler, s->scratch, logits, NULL, &tok, e);
+    int rc;
+    for (bool muted = sess_mute(ch, logits);; muted = false) { // again when nothing else was possible
+        rc = sampler_sample(ch->sampler, s->scratch, logits, NULL, &tok, e);
+        if (muted) sess_unmute(ch, logits);
+        if (rc == 0 || !muted) break;
+    }
     if (rc == 0) rc = choice_token(ch, tok, logits, &over, e);
     if (rc < 0) return rc;
     if (over) {
