@@ -61,6 +61,7 @@ struct answer {
     size_t           n_char;    // completions: characters of text so far, for text_offset
     bool             finished;
     enum chat_finish finish;
+    struct str       stop; // the sequence that ended it, or STR_NULL
 };
 
 /* A prompt in flight; a chat request has one. */
@@ -90,6 +91,8 @@ struct call {
     int               n_answer;
     struct chat_usage usage;
     struct str        fingerprint;
+    struct str        model;     // its id, also when the request did not say
+    uint64_t          submit_us, first_us; // the request left; its first text came, or 0
     bool              streaming; // the reply's head is out
     bool              over;      // replied for good
 };
@@ -101,5 +104,9 @@ void reply_event(struct call *c, int choice, const struct chat_event *ev); // st
 void reply_stream_end(struct call *c);   // usage chunk and [DONE]
 void reply_whole(struct call *c);
 void reply_error(struct call *c, const struct err *e);
+
+/* llama.cpp's shape (reply_fill.c), appended to b. */
+void reply_fill_end(struct buf *b, const struct call *c, struct str content);
+void reply_fill_chunk(struct buf *b, struct str content);
 
 #endif

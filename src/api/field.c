@@ -317,21 +317,47 @@ static int field_best_of(struct parse *p, const char *name, const struct json *v
     return n == 1 ? 0 : refuse(name, e);
 }
 
+/* Of completions: empty is the same as absent. */
 static int field_suffix(struct parse *p, const char *name, const struct json *v, struct err *e)
 {
-    (void)p;
     if (json_kind(v) != JSON_T_STR) return field_type_err(name, v, "a string", e);
-    return json_str(v).n == 0 ? 0 : refuse(name, e);
+    p->q->r.fill = json_str(v).n > 0;
+    return copy_str(p, json_str(v), &p->q->r.suffix, e);
+}
+
+/* [{"filename": "a.c", "text": "..."}] */
+static int field_extra(struct parse *p, const char *name, const struct json *v, struct err *e)
+{
+    size_t n = json_len(v);
+    char   path[ERR_PARAM_MAX];
+
+    if (json_kind(v) != JSON_T_ARR) return field_type_err(name, v, "an array", e);
+    if (n > LIM_FILES)
+        return err_param(e, ERR_ARRAY_TOO_LONG, name, "%s has %zu files, the limit is %d", name, n, LIM_FILES);
+    struct chat_file *f = arena_array(p->a, n ? n : 1, sizeof *f);
+    if (!f) return err_nomem(e, "reading a request");
+    for (size_t i = 0; i < n; i++) {
+        const struct json *file = json_get(json_at(v, i), "filename"), *text = json_get(json_at(v, i), "text");
+        field_path(path, "%s[%zu].text", name, i);
+        if (json_kind(text) != JSON_T_STR) return field_type_err(path, text, "a string", e);
+        int rc = copy_str(p, json_kind(file) == JSON_T_STR ? json_str(file) : STR("tmp"), &f[i].name, e);
+        if (rc == 0) rc = copy_str(p, json_str(text), &f[i].text, e);
+        if (rc < 0) return rc;
+    }
+    p->q->r.extra   = f;
+    p->q->r.n_extra = (int)n;
+    return 0;
 }
 
 /* --- the table --- */
 
 #define AT(f)    offsetof(struct api_req, f)
 #define PAR(f)   offsetof(struct api_req, r.params.f)
-#define BOTH     (API_CHAT | API_COMPLETION)
+#define BOTH     (API_CHAT | API_COMPLETION | API_INFILL)
 #define CHAT     API_CHAT
 #define COMPL    API_COMPLETION
 #define TEXT     API_TEXT
+#define FILL     API_INFILL
 
 const struct field field_table[] = {
     { "model", FIELD_STR, BOTH | TEXT, 0, 0, AT(model), NULL, "Id of the model." },
@@ -387,7 +413,11 @@ const struct field field_table[] = {
     { "enable_thinking", FIELD_PARSE, CHAT | TEXT, 0, 0, 0, field_think, "Thinking on or off, where the template can." },
     { "modalities", FIELD_PARSE, CHAT, 0, 0, 0, field_modalities, "[\"text\"]." },
     { "best_of", FIELD_PARSE, COMPL, 0, 0, 0, field_best_of, "1." },
-    { "suffix", FIELD_PARSE, COMPL, 0, 0, 0, field_suffix, "Empty." },
+    { "suffix", FIELD_PARSE, COMPL, 0, 0, 0, field_suffix, "Text behind the answer, for models that can fill in the middle." },
+    { "input_prefix", FIELD_STR, FILL, 0, 0, AT(prefix), NULL, "Text before the gap." },
+    { "input_suffix", FIELD_STR, FILL, 0, 0, AT(r.suffix), NULL, "Text behind the gap." },
+    { "input_extra", FIELD_PARSE, FILL, 0, 0, 0, field_extra, "Other files: objects with filename and text." },
+    { "prompt", FIELD_STR, FILL, 0, 0, AT(text), NULL, "More text before the gap, behind input_prefix." },
     { "functions", FIELD_PARSE, CHAT, 0, 0, 0, field_functions, "Old form of tools." },
 
     { "content", FIELD_STR, TEXT, 0, 0, AT(text), NULL, "The text." },

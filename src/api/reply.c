@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "api/api_int.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/utf8.h"
 
@@ -192,7 +193,7 @@ static void chunk(struct call *c, int choice, struct str open, struct str s, str
 
 void reply_stream_start(struct call *c)
 {
-    put_head(&c->head, c, c->kind == API_CHAT ? "chat.completion.chunk" : "text_completion");
+    if (c->kind != API_INFILL) put_head(&c->head, c, c->kind == API_CHAT ? "chat.completion.chunk" : "text_completion");
     http_sse_start(c->http);
     if (c->kind != API_CHAT) return;
     for (int i = 0; i < c->n_answer; i++) {
@@ -235,8 +236,24 @@ static void stream_finish(struct call *c, int choice)
     chunk_end(c, b);
 }
 
+/* One piece, or with `last` the numbers. */
+static void stream_fill(struct call *c, struct str text, bool last)
+{
+    struct buf *b = &c->a->text;
+
+    buf_clear(b);
+    if (last) reply_fill_end(b, c, text);
+    else reply_fill_chunk(b, text);
+    send(c, b);
+}
+
 void reply_stream_end(struct call *c)
 {
+    if (c->kind == API_INFILL) {
+        stream_fill(c, STR(""), true);
+        http_stream_end(c->http);
+        return;
+    }
     if (c->q.include_usage) {
         struct buf *b = chunk_begin(c, -1);
         buf_str(b, STR("],\"usage\":"));
@@ -250,6 +267,10 @@ void reply_stream_end(struct call *c)
 
 static void stream_event(struct call *c, int choice, const struct chat_event *ev)
 {
+    if (c->kind == API_INFILL) {
+        if (ev->kind == CHAT_EV_TEXT) stream_fill(c, ev->text, false);
+        return;
+    }
     switch (ev->kind) {
     case CHAT_EV_TEXT:
         if (c->kind == API_CHAT) chunk(c, choice, STR("\"delta\":{\"content\":\""), ev->text, STR("\"}"));
@@ -315,35 +336,48 @@ static void put_message(struct buf *b, const struct answer *an)
     buf_byte(b, '}');
 }
 
+/* False: a part of it was lost for want of memory. */
+static bool put_whole(struct buf *b, struct call *c)
+{
+    bool lost = false;
+
+    put_head(b, c, c->kind == API_CHAT ? "chat.completion" : "text_completion");
+    for (int i = 0; i < c->n_answer; i++) {
+        struct answer *an = &c->answer[i];
+        lost |= an->text.failed || an->reasoning.failed || an->calls.failed || an->lps.failed;
+        buf_printf(b, "%s{\"index\":%d,", i ? "," : "", i);
+        if (c->kind == API_CHAT) {
+            put_message(b, an);
+        } else {
+            buf_str(b, STR("\"text\":"));
+            json_put_str(b, buf_text(&an->text));
+        }
+        put_lps(b, c, an);
+        buf_printf(b, ",\"finish_reason\":\"%s\"}", finish_name(an));
+    }
+    buf_str(b, STR("],\"usage\":"));
+    put_usage(b, &c->usage);
+    buf_byte(b, '}');
+    return !lost && !b->failed;
+}
+
+static bool put_fill(struct buf *b, const struct call *c)
+{
+    reply_fill_end(b, c, buf_text(&c->answer[0].text));
+    return !c->answer[0].text.failed && !b->failed;
+}
+
 void reply_whole(struct call *c)
 {
     struct buf b;
     struct err e;
-    bool       lost = false;
 
     buf_init(&b, LIM_REQ_ARENA);
-    put_head(&b, c, c->kind == API_CHAT ? "chat.completion" : "text_completion");
-    for (int i = 0; i < c->n_answer; i++) {
-        struct answer *an = &c->answer[i];
-        lost |= an->text.failed || an->reasoning.failed || an->calls.failed || an->lps.failed;
-        buf_printf(&b, "%s{\"index\":%d,", i ? "," : "", i);
-        if (c->kind == API_CHAT) {
-            put_message(&b, an);
-        } else {
-            buf_str(&b, STR("\"text\":"));
-            json_put_str(&b, buf_text(&an->text));
-        }
-        put_lps(&b, c, an);
-        buf_printf(&b, ",\"finish_reason\":\"%s\"}", finish_name(an));
-    }
-    buf_str(&b, STR("],\"usage\":"));
-    put_usage(&b, &c->usage);
-    buf_byte(&b, '}');
-    if (b.failed || lost) {
+    if (c->kind == API_INFILL ? put_fill(&b, c) : put_whole(&b, c)) {
+        http_reply(c->http, 200, STR("application/json"), buf_text(&b));
+    } else {
         err_nomem(&e, "writing a reply");
         http_reply_err(c->http, &e);
-    } else {
-        http_reply(c->http, 200, STR("application/json"), buf_text(&b));
     }
     buf_release(&b);
 }
@@ -367,7 +401,9 @@ void reply_event(struct call *c, int choice, const struct chat_event *ev)
     if (ev->kind == CHAT_EV_FINISH) {
         an->finished = true;
         an->finish   = ev->finish;
+        if (ev->stop.p) an->stop = arena_str(&c->arena, ev->stop);
     }
+    if (!c->first_us) c->first_us = clock_mono_us();
     if (c->streaming) stream_event(c, choice, ev);
     else keep_event(an, ev);
 }

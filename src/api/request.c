@@ -134,13 +134,35 @@ static int join_lengths(struct parse *p, struct err *e)
     return 0;
 }
 
+/* One prompt, made of both parts before the gap; the model may be left out. */
+static int finish_infill(struct parse *p, struct err *e)
+{
+    struct api_req *q = p->q;
+
+    if (q->r.n_choice != 1) return err_param(e, ERR_UNSUPP_VALUE, "n", "n is %d, /infill gives one answer", q->r.n_choice);
+    if (q->r.logprobs) return err_param(e, ERR_UNSUPP_PARAM, "logprobs", "logprobs is not available from /infill");
+    q->prompt = arena_array(p->a, 1, sizeof *q->prompt);
+    if (!q->prompt) return err_nomem(e, "reading a request");
+    char *text = arena_alloc(p->a, q->prefix.n + q->text.n + 1);
+    if (!text) return err_nomem(e, "reading a request");
+    if (q->prefix.n) memcpy(text, q->prefix.p, q->prefix.n);
+    if (q->text.n) memcpy(text + q->prefix.n, q->text.p, q->text.n);
+    q->prompt->text = (struct str){ text, q->prefix.n + q->text.n };
+    q->n_prompt = 1;
+    q->r.fill   = true;
+    return join_lengths(p, e);
+}
+
 /* What no field can check alone. */
 static int finish(struct parse *p, struct err *e)
 {
     struct api_req *q = p->q;
 
     if (p->kind == API_TEXT) return join_kwargs(p, e); // what is needed depends on the route
+    if (p->kind == API_INFILL) return finish_infill(p, e);
     if (!q->model.p) return err_param(e, ERR_MISSING_PARAM, "model", "model is missing");
+    if (q->r.fill && q->r.echo)
+        return err_param(e, ERR_UNSUPP_PARAM, "echo", "echo does not go together with suffix");
     if (p->kind == API_CHAT && q->r.n_msg == 0)
         return err_param(e, ERR_MISSING_PARAM, "messages", "messages is missing");
     if (p->kind == API_COMPLETION && q->n_prompt == 0)
@@ -165,7 +187,7 @@ int api_req_parse(struct str body, enum api_kind kind, struct arena *a, struct a
     if (rc < 0) return rc;
     *ret = (struct api_req){ 0 };
     chat_req_init(&ret->r);
-    ret->r.kind = kind == API_COMPLETION ? CHAT_KIND_TEXT : CHAT_KIND_CHAT;
+    ret->r.kind = kind == API_COMPLETION || kind == API_INFILL ? CHAT_KIND_TEXT : CHAT_KIND_CHAT;
     if (kind == API_COMPLETION) ret->r.n_max = 16; // the API's default there
 
     if (json_kind(json_root(doc)) != JSON_T_OBJ)

@@ -9,6 +9,7 @@ enum api_kind {
     API_CHAT       = 1 << 0,
     API_COMPLETION = 1 << 1,
     API_TEXT       = 1 << 2, // tokenize, detokenize, apply-template
+    API_INFILL     = 1 << 8, // llama.cpp's /infill
 };
 
 #define API_IGNORED_BYTES 1024 // names of fields without effect, for a reply header
@@ -26,6 +27,8 @@ struct api_req {
         int            n_tok;
     } *prompt;
     int n_prompt;
+
+    struct str prefix; // infill: input_prefix, or STR_NULL
 
     /* questions about text */
     struct str     text; // or STR_NULL
