@@ -4,6 +4,7 @@
 
 #include "api/api.h"
 #include "api/request.h"
+#include "base/rng.h"
 #include "os/jobs.h"
 
 struct api {
@@ -93,7 +94,8 @@ struct call {
     struct str        fingerprint;
     struct str        model;     // its id, also when the request did not say
     uint64_t          submit_us, first_us; // the request left; its first text came, or 0
-    bool              streaming; // the reply's head is out
+    struct rng        rng;       // of obfuscation
+    bool              streaming; // the reply has begun
     bool              over;      // replied for good
 };
 

@@ -144,6 +144,7 @@ static int prepare(struct call *c, const struct gateway_model *m, struct err *e)
     snprintf(c->id, sizeof c->id, "%s-%016llx%08x", c->kind == API_CHAT ? "chatcmpl" : "cmpl",
              (unsigned long long)r[0], (unsigned)(r[1] & 0xffffffff));
     c->created = clock_wall_s();
+    rng_seed(&c->rng, r[0] ^ r[1]);
     if (!c->q.r.params.has_seed) c->q.r.params.seed = r[1]; // drawn here: the worker draws nothing
     return 0;
 }
@@ -174,6 +175,7 @@ static void submit(struct call *c)
         }
         rc = gateway_submit(c->a->gw, m, &c->q.r, on_event, f, &f->req, &e);
     }
+    if (rc == 0 && c->q.stream) http_sse_expect(c->http);
     if (rc == 0) gateway_flush(c->a->gw, m);
     else fail(c, &e);
 }

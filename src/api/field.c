@@ -178,10 +178,13 @@ static int field_top_logprobs(struct parse *p, const char *name, const struct js
 static int field_stream_options(struct parse *p, const char *name, const struct json *v, struct err *e)
 {
     if (json_kind(v) != JSON_T_OBJ) return field_type_err(name, v, "an object", e);
-    const struct json *u = json_get(v, "include_usage");
+    const struct json *u = json_get(v, "include_usage"), *o = json_get(v, "include_obfuscation");
     if (u && json_kind(u) != JSON_T_BOOL && json_kind(u) != JSON_T_NULL)
         return field_type_err("stream_options.include_usage", u, "a boolean", e);
+    if (o && json_kind(o) != JSON_T_BOOL && json_kind(o) != JSON_T_NULL)
+        return field_type_err("stream_options.include_obfuscation", o, "a boolean", e);
     p->q->include_usage     = json_bool(u);
+    p->q->obfuscate         = json_bool(o);
     p->stream_options_given = true;
     return 0;
 }

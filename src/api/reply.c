@@ -178,6 +178,25 @@ static void chunk_end(struct call *c, struct buf *b)
     send(c, b);
 }
 
+#define PAD_TO 16 // bytes of text and padding together are a multiple of it
+
+/* The end of a chunk that carries text: on request so much more that its size does not tell the text's, whoever
+ * listens on the way (OpenAI API reference, stream_options.include_obfuscation). */
+static void text_end(struct call *c, struct buf *b, size_t n_text)
+{
+    static const char letter[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+    if (c->q.obfuscate) {
+        buf_str(b, c->q.include_usage ? STR("],\"usage\":null,\"obfuscation\":\"") : STR("],\"obfuscation\":\""));
+        for (size_t n = PAD_TO - n_text % PAD_TO; n > 0; n--)
+            buf_byte(b, letter[rng_below(&c->rng, sizeof letter - 1)]);
+        buf_str(b, STR("\"}"));
+        send(c, b);
+        return;
+    }
+    chunk_end(c, b);
+}
+
 /* A chunk whose delta (or text) is `open`, s escaped, `close`. */
 static void chunk(struct call *c, int choice, struct str open, struct str s, struct str close)
 {
@@ -188,7 +207,7 @@ static void chunk(struct call *c, int choice, struct str open, struct str s, str
     buf_str(b, close);
     put_lps(b, c, &c->answer[choice]);
     buf_str(b, STR(",\"finish_reason\":null}"));
-    chunk_end(c, b);
+    text_end(c, b, s.n);
 }
 
 void reply_stream_start(struct call *c)
@@ -222,7 +241,7 @@ static void stream_call(struct call *c, int choice, const struct chat_event *ev)
     }
     put_lps(b, c, &c->answer[choice]);
     buf_str(b, STR(",\"finish_reason\":null}"));
-    chunk_end(c, b);
+    text_end(c, b, ev->text.n);
 }
 
 static void stream_finish(struct call *c, int choice)

@@ -19,6 +19,7 @@ struct api_req {
     struct str      model;
     bool            stream;
     bool            include_usage;
+    bool            obfuscate; // stream_options.include_obfuscation
 
     /* completions: the prompts; at least one */
     struct api_prompt {

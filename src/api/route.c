@@ -57,7 +57,10 @@ int route_find(const struct http_head *h, const struct route **ret, struct str *
         if (n > 0 && at + (size_t)n < allow_size) at += (size_t)n;
     }
     str_quote(q, sizeof q, h->path);
-    if (at)
-        return err_set(e, ERR_BAD_METHOD, "%s does not take %s; %s does", q, http_method_name(h->method), allow);
+    if (at) {
+        err_set(e, ERR_BAD_METHOD, "%s does not take %s; %s does", q, http_method_name(h->method), allow);
+        snprintf(allow + at, allow_size - at, ", OPTIONS");
+        return -ERR_BAD_METHOD;
+    }
     return err_set(e, ERR_UNKNOWN_URL, "unknown request URL: %s %s", http_method_name(h->method), q);
 }

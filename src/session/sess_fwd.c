@@ -159,11 +159,14 @@ bool fwd_step(struct session *s)
     if (plan.batch.n_run == 0) return false;
     TRACE(TRACE_SCHED, "plan runs=%d tok=%d decode=%d rows=%d", plan.batch.n_run, plan.n_tok, plan.n_decode,
           plan.n_logits);
+    bool begun = false;
     for (int i = 0; i < plan.batch.n_run; i++) { // accepted for good: now a stream may begin
         struct sess_req *rq = plan.run[i].user;
         rq->n_cached        = plan.run[i].n_cached;
+        begun |= !rq->started;
         sess_start(rq);
     }
+    if (begun && s->on_begin) s->on_begin(s->on_begin_ctx); // a long prompt takes its time
     int rc = s->c.ops->forward(s->c.engine, &plan.batch, &e);
     sched_done(s->sched, rc == 0);
     if (rc == 0) after_forward(s, &plan);

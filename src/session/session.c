@@ -263,6 +263,12 @@ int session_wait_ms(const struct session *s)
     return ms;
 }
 
+void session_on_begin(struct session *s, void (*fn)(void *ctx), void *ctx)
+{
+    s->on_begin     = fn;
+    s->on_begin_ctx = ctx;
+}
+
 int session_wake_fd(const struct session *s)
 {
     return s->gen ? gen_wake_fd(s) : -1;

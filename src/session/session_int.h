@@ -64,6 +64,8 @@ struct session {
     struct sess_req       *first, *last;
     int                    n_req;
     struct buf             out;
+    void                 (*on_begin)(void *ctx); // or NULL
+    void                  *on_begin_ctx;
     struct sched          *sched;   // forward engines
     struct sample_scratch *scratch; // forward engines
     int32_t               *eog;     // [n_eog] tokens that end an answer (forward engines)
