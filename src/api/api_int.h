@@ -32,6 +32,11 @@ struct route {
 NODISCARD int route_find(const struct http_head *h, const struct route **ret, struct str *rest,
                          char *allow, size_t allow_size, struct err *e);
 
+const struct route *route_at(size_t i); // the table, NULL at its end
+
+/* The API's description (page_docs.c). */
+route_fn page_openapi, page_docs, page_docs_js;
+
 /* The pages (page.c): /, /health, /ping, /v1/models. */
 route_fn page_root, page_health, page_ping, page_models, page_model;
 

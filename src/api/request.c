@@ -178,6 +178,14 @@ static int finish(struct parse *p, struct err *e)
     return join_kwargs(p, e);
 }
 
+void api_req_init(enum api_kind kind, struct api_req *ret)
+{
+    *ret = (struct api_req){ 0 };
+    chat_req_init(&ret->r);
+    ret->r.kind = kind == API_COMPLETION || kind == API_INFILL ? CHAT_KIND_TEXT : CHAT_KIND_CHAT;
+    if (kind == API_COMPLETION) ret->r.n_max = 16; // the API's default there
+}
+
 int api_req_parse(struct str body, enum api_kind kind, struct arena *a, struct api_req *ret, struct err *e)
 {
     struct json_doc *doc;
@@ -185,11 +193,7 @@ int api_req_parse(struct str body, enum api_kind kind, struct arena *a, struct a
     int              rc = json_parse(body, NULL, &doc, e);
 
     if (rc < 0) return rc;
-    *ret = (struct api_req){ 0 };
-    chat_req_init(&ret->r);
-    ret->r.kind = kind == API_COMPLETION || kind == API_INFILL ? CHAT_KIND_TEXT : CHAT_KIND_CHAT;
-    if (kind == API_COMPLETION) ret->r.n_max = 16; // the API's default there
-
+    api_req_init(kind, ret);
     if (json_kind(json_root(doc)) != JSON_T_OBJ)
         rc = err_set(e, ERR_INVALID_TYPE, "the body is %s, it must be an object",
                      json_kind_name(json_kind(json_root(doc))));

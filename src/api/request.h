@@ -40,6 +40,9 @@ struct api_req {
     char ignored[API_IGNORED_BYTES]; // "user, metadata": accepted, without effect
 };
 
+/* What a request that says nothing asks for. */
+void api_req_init(enum api_kind kind, struct api_req *ret);
+
 /* Parse body. Everything kept is in `a`. Errors name the field (param), the value found and what is
  * allowed. null counts as absent. */
 NODISCARD int api_req_parse(struct str body, enum api_kind kind, struct arena *a, struct api_req *ret,

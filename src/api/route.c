@@ -18,7 +18,20 @@ static const struct route routes[] = {
     { HTTP_GET, "/v1/health", page_health, 0 },
     { HTTP_GET, "/ping", page_ping, 0 },
     { HTTP_GET, "/", page_root, 0 },
+    { HTTP_GET, "/openapi.json", page_openapi, 0 },
+    { HTTP_GET, "/docs", page_docs, 0 },
+    { HTTP_GET, "/redoc", page_docs, 0 },
+    { HTTP_GET, "/docs/page.js", page_docs_js, 0 },
+    /* base URLs without /v1 */
+    { HTTP_POST, "/chat/completions", call_begin, API_CHAT },
+    { HTTP_POST, "/completions", call_begin, API_COMPLETION },
+    { HTTP_GET, "/models", page_models, 0 },
 };
+
+const struct route *route_at(size_t i)
+{
+    return i < ARRAY_LEN(routes) ? &routes[i] : NULL;
+}
 
 /* Does the path match? *rest gets what the '*' stands for: one segment, not empty. */
 static bool matches(const char *pattern, struct str path, struct str *rest)
