@@ -63,6 +63,8 @@ struct answer {
     int              n_call;    // begun
     struct buf       lps;       // JSON of the log-probabilities not yet sent
     int              n_lp;
+    double           sum_lp; // completions: of n_summed tokens, for best_of
+    int              n_summed;
     struct buf       lp_parts[3]; // completions: token_logprobs, top_logprobs, text_offset beside lps
     size_t           n_char;    // completions: characters of text so far, for text_offset
     bool             finished;

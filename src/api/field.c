@@ -297,9 +297,12 @@ static int field_prompt(struct parse *p, const char *name, const struct json *v,
 
 /* --- accepted only with a harmless value --- */
 
-static int refuse(const char *name, struct err *e)
+/* The old form of tool_choice; there are no functions to choose from. */
+static int field_function_call(struct parse *p, const char *name, const struct json *v, struct err *e)
 {
-    return err_param(e, ERR_UNSUPP_PARAM, name, "%s is not supported by this server", name);
+    (void)p;
+    if (str_eq(json_str(v), STR("none")) || str_eq(json_str(v), STR("auto"))) return 0;
+    return err_param(e, ERR_UNSUPP_PARAM, name, "%s is not supported by this server; use tools and tool_choice", name);
 }
 
 static int field_modalities(struct parse *p, const char *name, const struct json *v, struct err *e)
@@ -309,15 +312,6 @@ static int field_modalities(struct parse *p, const char *name, const struct json
         if (!str_eq(json_str(json_at(v, i)), STR("text")))
             return err_param(e, ERR_UNSUPP_VALUE, name, "%s: only \"text\" is supported by this server", name);
     return json_kind(v) == JSON_T_ARR ? 0 : field_type_err(name, v, "an array", e);
-}
-
-static int field_best_of(struct parse *p, const char *name, const struct json *v, struct err *e)
-{
-    int64_t n;
-    (void)p;
-
-    if (!json_whole(v, &n)) return field_type_err(name, v, "an integer", e);
-    return n == 1 ? 0 : refuse(name, e);
 }
 
 /* Of completions: empty is the same as absent. */
@@ -367,10 +361,10 @@ const struct field field_table[] = {
     { "messages", FIELD_PARSE, CHAT | TEXT, 0, 0, 0, field_messages, "The conversation." },
     { "prompt", FIELD_PARSE, COMPL, 0, 0, 0, field_prompt, "Text, token ids, or a list of either." },
     { "stream", FIELD_BOOL, BOTH, 0, 0, AT(stream), NULL, "Answer as server-sent events." },
-    { "stream_options", FIELD_PARSE, BOTH, 0, 0, 0, field_stream_options, "include_usage: a last chunk with usage." },
+    { "stream_options", FIELD_PARSE, BOTH, 0, 0, 0, field_stream_options, "include_usage: a last chunk with usage. include_obfuscation: padding in chunks with text." },
     { "max_tokens", FIELD_PARSE, BOTH, 0, 0, 0, field_max_tokens, "Most tokens to generate." },
     { "max_completion_tokens", FIELD_PARSE, BOTH, 0, 0, 0, field_max_new, "The same; wins over max_tokens." },
-    { "n", FIELD_INT, BOTH, 1, LIM_CHOICES, AT(r.n_choice), NULL, "Answers to give." },
+    { "n", FIELD_INT, BOTH, 1, LIM_CHOICES, AT(r.n_choice), NULL, "Answers to give to each prompt." },
     { "stop", FIELD_PARSE, BOTH, 0, 0, 0, field_stop, "Sequences that end the answer." },
     { "temperature", FIELD_NUM, BOTH, 0, 2, PAR(temperature), NULL, "0 is greedy." },
     { "top_p", FIELD_NUM, BOTH, 0, 1, PAR(top_p), NULL, "Nucleus sampling." },
@@ -414,14 +408,15 @@ const struct field field_table[] = {
     { "reasoning_effort", FIELD_PARSE, CHAT | TEXT, 0, 0, 0, field_effort, "For templates that know it." },
     { "chat_template_kwargs", FIELD_PARSE, CHAT | TEXT, 0, 0, 0, field_kwargs, "Variables of the chat template." },
     { "enable_thinking", FIELD_PARSE, CHAT | TEXT, 0, 0, 0, field_think, "Thinking on or off, where the template can." },
-    { "modalities", FIELD_PARSE, CHAT, 0, 0, 0, field_modalities, "[\"text\"]." },
-    { "best_of", FIELD_PARSE, COMPL, 0, 0, 0, field_best_of, "1." },
+    { "modalities", FIELD_PARSE, CHAT, 0, 0, 0, field_modalities, "Only text." },
+    { "best_of", FIELD_INT, COMPL, 1, LIM_CHOICES, AT(best_of), NULL, "Answers to generate, of which the n most probable by token come back; at least n, not with stream." },
     { "suffix", FIELD_PARSE, COMPL, 0, 0, 0, field_suffix, "Text behind the answer, for models that can fill in the middle." },
     { "input_prefix", FIELD_STR, FILL, 0, 0, AT(prefix), NULL, "Text before the gap." },
     { "input_suffix", FIELD_STR, FILL, 0, 0, AT(r.suffix), NULL, "Text behind the gap." },
     { "input_extra", FIELD_PARSE, FILL, 0, 0, 0, field_extra, "Other files: objects with filename and text." },
     { "prompt", FIELD_STR, FILL, 0, 0, AT(text), NULL, "More text before the gap, behind input_prefix." },
-    { "functions", FIELD_PARSE, CHAT, 0, 0, 0, field_functions, "Old form of tools." },
+    { "functions", FIELD_PARSE, CHAT, 0, 0, 0, field_functions, "Old form of tools: empty only." },
+    { "function_call", FIELD_PARSE, CHAT, 0, 0, 0, field_function_call, "Old form of tool_choice: none or auto, without effect." },
 
     { "content", FIELD_STR, TEXT, 0, 0, AT(text), NULL, "The text." },
     { "text", FIELD_STR, TEXT, 0, 0, AT(text), NULL, "The same." },
@@ -459,8 +454,8 @@ const struct field field_table[] = {
     { "allowed_token_ids", FIELD_REFUSE, BOTH, 0, 0, 0, NULL, "The only tokens that may come." },
     { "prompt_logprobs", FIELD_REFUSE, BOTH, 0, 0, 0, NULL, "Completions have them with echo and logprobs." },
     { "truncate_prompt_tokens", FIELD_REFUSE, BOTH, 0, 0, 0, NULL, "Prompts are never cut." },
-    { "audio", FIELD_REFUSE, CHAT, 0, 0, 0, NULL, "" },
-    { "web_search_options", FIELD_REFUSE, CHAT, 0, 0, 0, NULL, "" },
+    { "audio", FIELD_REFUSE, CHAT, 0, 0, 0, NULL, "Answers are text." },
+    { "web_search_options", FIELD_REFUSE, CHAT, 0, 0, 0, NULL, "The server does not search." },
     { "grammar", FIELD_REFUSE, BOTH, 0, 0, 0, NULL, "" },
     { "guided_json", FIELD_REFUSE, BOTH, 0, 0, 0, NULL, "" },
     { "guided_regex", FIELD_REFUSE, BOTH, 0, 0, 0, NULL, "" },

@@ -77,6 +77,8 @@ enum { LP_VALUE, LP_TOP, LP_OFFSET }; // lp_parts
 
 static void keep_text_lp(struct answer *an, const struct chat_event *ev)
 {
+    an->sum_lp += (double)ev->lp.logprob;
+    an->n_summed++;
     if (an->n_lp++) {
         buf_byte(&an->lps, ',');
         for (size_t k = 0; k < ARRAY_LEN(an->lp_parts); k++) buf_byte(&an->lp_parts[k], ',');
@@ -101,7 +103,7 @@ static void keep_text_lp(struct answer *an, const struct chat_event *ev)
 static void put_lps(struct buf *b, const struct call *c, struct answer *an)
 {
     buf_str(b, STR(",\"logprobs\":"));
-    if (!c->q.r.logprobs) {
+    if (!c->q.show_lps) {
         buf_str(b, STR("null"));
         return;
     }
@@ -355,13 +357,41 @@ static void put_message(struct buf *b, const struct answer *an)
     buf_byte(b, '}');
 }
 
+static double mean_lp(const struct answer *an)
+{
+    return an->n_summed ? an->sum_lp / an->n_summed : 0;
+}
+
+/* best_of: of each prompt's answers the n_shown with the highest mean log-probability move to the front, best
+ * first; the earlier one of equals. Insertion sort of at most LIM_CHOICES. */
+static void choose_best(struct call *c)
+{
+    int n = c->q.r.n_choice;
+
+    for (int f = 0; f < c->n_flight; f++) {
+        struct answer *an = c->answer + (ptrdiff_t)f * n;
+        for (int i = 1; i < n; i++) {
+            struct answer one = an[i];
+            int           k   = i;
+            for (; k > 0 && mean_lp(&an[k - 1]) < mean_lp(&one); k--) an[k] = an[k - 1];
+            an[k] = one;
+        }
+        for (int k = 0; k < c->q.n_shown && f > 0; k++) { // answers are numbered without those left out
+            struct answer *to = &c->answer[f * c->q.n_shown + k], swap = *to;
+            *to   = an[k];
+            an[k] = swap;
+        }
+    }
+}
+
 /* False: a part of it was lost for want of memory. */
 static bool put_whole(struct buf *b, struct call *c)
 {
     bool lost = false;
 
     put_head(b, c, c->kind == API_CHAT ? "chat.completion" : "text_completion");
-    for (int i = 0; i < c->n_answer; i++) {
+    if (c->q.n_shown < c->q.r.n_choice) choose_best(c);
+    for (int i = 0; i < c->n_flight * c->q.n_shown; i++) {
         struct answer *an = &c->answer[i];
         lost |= an->text.failed || an->reasoning.failed || an->calls.failed || an->lps.failed;
         buf_printf(b, "%s{\"index\":%d,", i ? "," : "", i);

@@ -134,6 +134,24 @@ static int join_lengths(struct parse *p, struct err *e)
     return 0;
 }
 
+/* More answers than come back: their log-probabilities decide, so all must be there. */
+static int join_counts(struct parse *p, struct err *e)
+{
+    struct api_req *q = p->q;
+
+    q->n_shown  = q->r.n_choice;
+    q->show_lps = q->r.logprobs;
+    if (!given(p, "best_of")) return 0;
+    if (q->best_of < q->n_shown)
+        return err_param(e, ERR_INVALID_VALUE, "best_of", "best_of is %d, less than n, which is %d", q->best_of, q->n_shown);
+    if (q->best_of > q->n_shown && (q->stream || q->r.echo))
+        return err_param(e, ERR_UNSUPP_VALUE, "best_of", "best_of %d with n %d does not go together with %s", q->best_of,
+                         q->n_shown, q->stream ? "stream" : "echo");
+    q->r.n_choice = q->best_of;
+    q->r.logprobs |= q->best_of > q->n_shown;
+    return 0;
+}
+
 /* One prompt, made of both parts before the gap; the model may be left out. */
 static int finish_infill(struct parse *p, struct err *e)
 {
@@ -165,11 +183,16 @@ static int finish(struct parse *p, struct err *e)
         return err_param(e, ERR_UNSUPP_PARAM, "echo", "echo does not go together with suffix");
     if (p->kind == API_CHAT && q->r.n_msg == 0)
         return err_param(e, ERR_MISSING_PARAM, "messages", "messages is missing");
-    if (p->kind == API_COMPLETION && q->n_prompt == 0)
-        return err_param(e, ERR_MISSING_PARAM, "prompt", "prompt is missing");
+    if (p->kind == API_COMPLETION && q->n_prompt == 0) { // the API's default: the beginning of a text
+        q->prompt = arena_array(p->a, 1, sizeof *q->prompt);
+        if (!q->prompt) return err_nomem(e, "reading a request");
+        *q->prompt  = (struct api_prompt){ .text = STR("") };
+        q->n_prompt = 1;
+    }
     if (p->top_logprobs_given && !q->r.logprobs && q->r.n_top > 0)
         return err_param(e, ERR_INVALID_VALUE, "top_logprobs", "top_logprobs needs logprobs to be true");
     int rc = join_lengths(p, e);
+    if (rc == 0) rc = join_counts(p, e);
     if (rc < 0) return rc;
     if (p->stream_options_given && !q->stream) {
         note_ignored(q, STR("stream_options"));
@@ -184,6 +207,7 @@ void api_req_init(enum api_kind kind, struct api_req *ret)
     chat_req_init(&ret->r);
     ret->r.kind = kind == API_COMPLETION || kind == API_INFILL ? CHAT_KIND_TEXT : CHAT_KIND_CHAT;
     if (kind == API_COMPLETION) ret->r.n_max = 16; // the API's default there
+    ret->n_shown = ret->best_of = 1;
 }
 
 int api_req_parse(struct str body, enum api_kind kind, struct arena *a, struct api_req *ret, struct err *e)

@@ -19,6 +19,9 @@ struct api_req {
     struct str      model;
     bool            stream;
     bool            include_usage;
+    int             best_of;   // completions: answers to generate
+    int             n_shown;   // of r.n_choice answers to a prompt, so many come back: n
+    bool            show_lps;  // logprobs were asked for; best_of needs them, too
     bool            obfuscate; // stream_options.include_obfuscation
 
     /* completions: the prompts; at least one */

@@ -19,6 +19,8 @@ In a body {id}, {created}, {fp}, {pad11} and {any} stand for a text that fits: a
 anything on one line. Line ends inside a body count; the last one of the section does not.
 """
 
+import json
+import os
 import re
 import sys
 
@@ -87,6 +89,15 @@ def check(where, reply, status, headers, body):
         raise AssertionError(f"{where}: " + "; ".join(problems))
 
 
+def keep(method, path, body, reply):
+    """With CURLEW_KEEP=FILE: a line of JSON for each request and its reply, for tests that look at all of them."""
+    if os.environ.get("CURLEW_KEEP"):
+        with open(os.environ["CURLEW_KEEP"], "a", encoding="utf-8") as f:
+            print(json.dumps({"method": method, "path": path, "request": body, "status": reply.status,
+                              "type": reply.headers.get("content-type"),
+                              "reply": reply.body.decode(errors="replace")}), file=f)
+
+
 def run(path):
     todo = list(sections(open(path, encoding="utf-8", newline="\n").read()))
     name, script = todo.pop(0)
@@ -101,6 +112,7 @@ def run(path):
                 with server.connect() as s:
                     send_request(s, words[1], words[2], body.encode() if body else None, headers)
                     reply = read_reply(s, head_only=words[1] == "HEAD")
+                keep(words[1], words[2], body, reply)
             elif words[0] == "reply":
                 checks += 1
                 check(f"{path}, reply {checks}", reply, words[1], *split_headers(lines))
