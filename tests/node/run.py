@@ -29,6 +29,8 @@ wait 600000
 on "boom"
 say "Hel"
 fail "the device is on fire"
+on "31 degrees"
+say "It is warm."
 on "call"
 say "<tool_call>\\n{{\\"name\\": \\"weather\\", \\"arguments\\": {{\\"city\\": \\"Lagos\\"}}}}\\n</tool_call>"
 on ""
