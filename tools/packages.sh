@@ -3,7 +3,7 @@
 # Debian 12 and newer, Ubuntu 22.04 and newer: the names are the same on all of them.
 
 build_packages="gcc libc6-dev meson ninja-build pkg-config libevent-dev libssl-dev libjansson-dev
-  libpcre2-dev libutf8proc-dev libseccomp-dev"
+  libpcre2-dev libutf8proc-dev libseccomp-dev libyaml-dev"
 test_packages="clang libcmocka-dev python3 curl git"
 
 # Does this package, or for virtual ones something that provides it, lie on the machine?

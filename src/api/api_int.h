@@ -13,6 +13,9 @@ struct api {
     struct jobs       *jobs;
     uint64_t           start_us;
     struct buf         text; // scratch for one event or reply
+    struct admin_question *asked; // of administrators, on their way to the supervisor
+    int                    n_asked;
+    uint32_t               last_ask;
 };
 
 /* --- routes (route.c) --- */
@@ -43,6 +46,9 @@ struct api_user {
 
 /* Questions about text (text.c). */
 route_fn text_tokenize, text_detokenize, text_template;
+
+/* Administration (admin.c). */
+route_fn admin_reload, admin_shutdown;
 
 /* --- generation (call.c): chat completions and completions --- */
 

@@ -17,6 +17,8 @@ static const struct route routes[] = {
     { HTTP_GET, "/v1/health", page_health, 0 },
     { HTTP_GET, "/ping", page_ping, 0 },
     { HTTP_GET, "/", page_root, 0 },
+    { HTTP_POST, "/admin/reload", admin_reload, 0 },
+    { HTTP_POST, "/admin/shutdown", admin_shutdown, 0 },
 };
 
 /* Does the path match? *rest gets what the '*' stands for: one segment, not empty. */

@@ -476,15 +476,16 @@ static int find_model(struct run *r, struct err *e)
 
 static int load(struct run *r, struct err *e)
 {
-    struct model_spec *spec;
-    int                n;
-    int                rc = models_open(&r->s, &r->arena, &spec, &n, e);
+    struct model_list list;
+    int               rc = models_list(&r->s, &r->arena, &list, e);
 
+    if (rc == 0) rc = models_open(&list, e);
     if (rc < 0) return rc;
+    const struct model_spec *spec = list.v;
     const struct engine_file file = { .name = spec[0].base, .fd = spec[0].fd, .size = spec[0].size };
     r->s.parallel = 1;
     if (!r->s.threads) r->s.threads = cpu_count().n_core;
-    rc            = serve_model_open(&r->s, spec[0].id.p, &file, 1, &r->m, e);
+    rc = serve_model_open(&r->s, spec[0].id.p, &file, 1, spec[0].template_fd, &r->m, e);
     if (rc == 0 && r->tty) {
         struct chat_info *i = &r->m.info;
         buf_str(&r->out, r->color ? STR(DIM) : STR(""));
@@ -493,7 +494,7 @@ static int load(struct run *r, struct err *e)
                    r->color ? PLAIN : "");
         flush(r);
     }
-    models_close(spec, n);
+    models_close(&list);
     return rc;
 }
 

@@ -55,6 +55,17 @@ static bool has_token(const void *ctx, const char *token)
     return ctx && tok_find(ctx, str_c(token)) >= 0;
 }
 
+/* The template that the settings name. */
+static int chosen_template(struct serve_model *m, const char *name, int fd, struct str *text, struct err *e)
+{
+    int rc = 0;
+
+    if (fd >= 0) rc = fd_read_all(fd, name, LIM_CHAT_TEMPLATE, &m->arena, text, e);
+    else *text = tmpl_builtin(str_c(name));
+    if (rc == 0 && !text->p) rc = err_set(e, ERR_BAD_CONFIG, "chat-template: \"%.60s\" is not known", name);
+    return rc < 0 ? rc : tmpl_compile(str_c(name), *text, &m->tmpl, e);
+}
+
 /* The model's own template if it has one that compiles, else the built-in one that suits it. */
 static int find_template(struct serve_model *m, const struct gguf *g, const char *id, struct str *text,
                          struct err *e)
@@ -74,8 +85,9 @@ static int find_template(struct serve_model *m, const struct gguf *g, const char
     return tmpl_compile(str_c(name), *text, &m->tmpl, e);
 }
 
-static int open_tok(struct serve_model *m, const struct engine_info *i, const struct engine_file *file,
-                    const char *id, struct str *template_text, struct err *e)
+static int open_tok(struct serve_model *m, const struct settings *s, const struct engine_info *i,
+                    const struct engine_file *file, const char *id, int template_fd, struct str *template_text,
+                    struct err *e)
 {
     struct gguf *g  = NULL;
     int          rc = 0;
@@ -89,7 +101,9 @@ static int open_tok(struct serve_model *m, const struct engine_info *i, const st
             rc = err_set(e, ERR_BAD_FILE, "%s: the vocabulary has %d tokens, the model's output %d", file->name,
                          tok_n(m->tok), i->n_vocab);
     }
-    if (rc == 0) rc = find_template(m, g, id, template_text, e);
+    if (rc == 0)
+        rc = s->chat_template ? chosen_template(m, s->chat_template, template_fd, template_text, e)
+                              : find_template(m, g, id, template_text, e);
     gguf_close(g);
     return rc;
 }
@@ -114,7 +128,7 @@ static int describe(struct serve_model *m, const struct engine_info *i, const st
 }
 
 int serve_model_open(const struct settings *s, const char *id, const struct engine_file *file, int n_file,
-                     struct serve_model *ret, struct err *e)
+                     int template_fd, struct serve_model *ret, struct err *e)
 {
     struct serve_model m = { 0 };
     struct engine_info i;
@@ -130,7 +144,7 @@ int serve_model_open(const struct settings *s, const char *id, const struct engi
     if (rc == 0) rc = m.ops->open(&ec, &m.engine, e);
     if (rc < 0) goto fail;
     m.ops->info(m.engine, &i);
-    rc = open_tok(&m, &i, file, id, &text, e);
+    rc = open_tok(&m, s, &i, file, id, template_fd, &text, e);
     if (rc < 0) goto fail;
 
     sc = (struct session_conf){ .ops = m.ops, .engine = m.engine, .tok = m.tok, .tmpl = m.tmpl,
