@@ -14,6 +14,9 @@ struct api;
 
 struct api_conf {
     size_t     body_bytes; // largest request body
+    bool       strict;      // a field without effect is an error
+    bool       busy_reject; // a model answers one request at a time, others get 503
+    int        compat;      // enum compat_who: whose /health
     struct str admin_key;  // borrowed; empty: none
     /* Pass a question on to the supervisor; admin_told brings the answer. */
     int (*ask)(void *ctx, uint32_t id, enum admin_ask what, struct err *e);

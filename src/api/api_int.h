@@ -25,7 +25,7 @@ typedef void route_fn(struct api *a, struct http_req *h, const struct route *r, 
 
 struct route {
     enum http_method method; // GET answers HEAD as well
-    const char      *path;   // a '*' at its end takes one more segment, handed over undecoded
+    const char      *path;   // a '*' at its end takes one more segment, "**" all, handed over undecoded
     route_fn        *fn;     // GET: at once. POST: once the body is there
     enum api_kind    kind;
 };
@@ -46,6 +46,9 @@ struct api_user {
 
 /* Questions about text (text.c). */
 route_fn text_tokenize, text_detokenize, text_template;
+
+/* simple-rkllm's own routes (plain.c). */
+route_fn plain_generate, plain_chat;
 
 /* Administration (admin.c). */
 route_fn admin_reload, admin_shutdown;
@@ -96,6 +99,7 @@ struct call {
     int               n_answer;
     struct chat_usage usage;
     struct str        fingerprint;
+    int               reasoning_field; // THINK_...
     bool              streaming; // the reply's head is out
     bool              over;      // replied for good
 };

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "api/api_int.h"
+#include "api/caps.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -126,7 +127,9 @@ static int prepare(struct call *c, const struct gateway_model *m, struct err *e)
     c->flight = arena_array(&c->arena, (size_t)c->n_flight, sizeof *c->flight);
     struct answer *an = arena_array(&c->arena, (size_t)c->n_answer, sizeof *an);
     c->fingerprint = m->has_info ? arena_str(&c->arena, m->info.fingerprint) : STR("");
-    if (!c->flight || !an || !c->fingerprint.p) {
+    c->q.model     = arena_str(&c->arena, m->id); // the one that answers, whatever it was called
+    c->reasoning_field = m->reasoning_field;
+    if (!c->flight || !an || !c->fingerprint.p || !c->q.model.p) {
         c->n_flight = c->n_answer = 0;
         return err_nomem(e, "starting a request");
     }
@@ -148,10 +151,14 @@ static int prepare(struct call *c, const struct gateway_model *m, struct err *e)
 
 static void submit(struct call *c)
 {
-    const struct gateway_model *m;
-    struct err                  e;
+    const struct gateway_model *m = NULL;
+    struct err                  e, why;
     int                         rc = gateway_find(c->a->gw, c->q.model, &m, &e);
 
+    if (caps_check(c->a, c->http, &c->q, m, &why) < 0 && rc == 0) {
+        e  = why;
+        rc = -(int)why.code;
+    }
     if (rc == 0) rc = prepare(c, m, &e);
     for (int i = 0; rc == 0 && i < c->n_flight; i++) {
         struct flight *f = &c->flight[i];
@@ -186,9 +193,12 @@ static void parsed(void *ctx)
         return;
     }
     if (c->over) return;
+    if (c->parse_rc == 0) {
+        submit(c);
+        return;
+    }
     if (c->q.ignored[0]) http_reply_field(c->http, "x-curlew-ignored", str_c(c->q.ignored));
-    if (c->parse_rc < 0) fail(c, &c->parse_err);
-    else submit(c);
+    fail(c, &c->parse_err);
 }
 
 void call_begin(struct api *a, struct http_req *h, const struct route *r, struct str rest)

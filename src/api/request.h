@@ -33,8 +33,13 @@ struct api_req {
     int            n_tok;
     bool           add_special, parse_special, pieces;
 
-    char ignored[API_IGNORED_BYTES]; // "user, metadata": accepted, without effect
+    char     ignored[API_IGNORED_BYTES]; // "user, metadata": accepted, without effect
+    int      n_ignored;                  // how many, also those that the list has no place for
+    uint64_t given;                      // bits of fields that not all engines obey (caps.h)
 };
+
+/* One more field without effect. */
+void api_req_ignore(struct api_req *q, struct str name);
 
 /* Parse body. Everything kept is in `a`. Errors name the field (param), the value found and what is
  * allowed. null counts as absent. */

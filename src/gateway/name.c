@@ -138,15 +138,14 @@ enum name_fit name_fits(struct str asked, struct str have, bool alias)
 {
     char x[NAME_SHORT_MAX], y[NAME_SHORT_MAX];
 
-    if (asked.n == 0 || have.n == 0) return NAME_OTHER;
+    if (asked.n == 0 || have.n == 0 || asked.n > NAME_SHORT_MAX) return NAME_OTHER; // no model has a longer name
     if (str_eq(asked, have)) return alias ? NAME_ALIAS : NAME_ID;
     if (str_eq_nocase(asked, have)) return NAME_NOCASE;
-    if (head_nocase(have, asked)) return NAME_HEAD;
     struct str a = name_short(asked, x), h = name_short(have, y);
-    if (a.n == 0 || !says_no_more(asked, have)) return NAME_OTHER;
-    if (str_eq(a, h)) return NAME_SHORT;
-    if (str_starts(h, a) && border(h.p[a.n])) return NAME_SHORT_HEAD;
-    return NAME_OTHER;
+    bool       more = a.n == 0 || !says_no_more(asked, have);
+    if (!more && str_eq(a, h)) return NAME_SHORT;
+    if (head_nocase(have, asked)) return NAME_HEAD;
+    return !more && str_starts(h, a) && border(h.p[a.n]) ? NAME_HEAD : NAME_OTHER;
 }
 
 /* "0.6B", "270m": a number of thousands, millions or billions, as a part of its own. */
@@ -177,10 +176,8 @@ void name_read(struct str name, struct name_facts *ret)
         else if (like(part, "ctx#")) ret->n_ctx = number(part, 3);
         else if (like(part, "npu#")) ret->n_npu = number(part, 3);
     }
-    for (size_t i = 0; i < s.n; i++) {
-        if (i && !border(s.p[i - 1])) continue;
-        size_t n = i;
-        while (n < s.n && (s.p[n] == '.' || !border(s.p[n]))) n++;
+    for (size_t i = 0, n; i < s.n; i = n + 1) {
+        for (n = i; n < s.n && (s.p[n] == '.' || !border(s.p[n]));) n++;
         if (is_params(str_sub(s, i, n - i))) ret->params = str_sub(s, i, n - i);
     }
 }

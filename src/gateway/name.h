@@ -16,10 +16,9 @@
 
 enum name_fit { // each better than those before
     NAME_OTHER,
-    NAME_SHORT_HEAD, // the beginning of the short form, up to a border between its parts
-    NAME_SHORT,      // the same short form
-    NAME_HEAD,       // the beginning of the name
-    NAME_NOCASE,     // the name but for upper and lower case
+    NAME_HEAD,   // the beginning of the name, or of the short form up to a border between its parts
+    NAME_SHORT,  // the same short form
+    NAME_NOCASE, // the name but for upper and lower case
     NAME_ALIAS,
     NAME_ID,
 };

@@ -210,8 +210,9 @@ static int ask(void *ctx, uint32_t id, enum admin_ask what, struct err *e)
 
 static struct api_conf api_conf_of(struct front *f)
 {
-    return (struct api_conf){ .body_bytes = (size_t)f->s.body_bytes, .admin_key = str_c(f->admin_key), .ask = ask,
-                              .ask_ctx = f };
+    return (struct api_conf){ .body_bytes = (size_t)f->s.body_bytes, .strict = f->s.strict,
+                              .busy_reject = f->s.busy == BUSY_REJECT, .compat = f->s.compat,
+                              .admin_key = str_c(f->admin_key), .ask = ask, .ask_ctx = f };
 }
 
 /* It comes after the settings. */
