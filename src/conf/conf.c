@@ -388,6 +388,10 @@ int conf_load(const struct conf_source *src, struct settings *s, struct arena *a
     if (rc == 0) rc = opt_env(&l.in, e);
     if (rc == 0 && has && src->rest && *n_rest) path = rest[0];
     if (rc == 0 && path) rc = read_file(&l, path, e);
+    if (rc == 0 && src->text.p) {
+        l.file = "text";
+        rc     = conf_yaml_parse(src->text, l.file, a, &l.root, e);
+    }
     if (rc == 0 && has) l.compat = compat_of(src, l.root);
     if (rc == 0) rc = compat_defaults(&l, e);
     if (rc == 0) rc = compat_env(&l, e);

@@ -23,6 +23,7 @@ struct conf_source {
     int         argc;
     char      **argv; // the flags
     bool        rest; // what is no flag is the file, as if --config named it
+    struct str  text; // the file's text in place of a file, or STR_NULL; for tests
 };
 
 /* Read all of it. As opt_parse, and errors of the file. What to serve is what the strongest of all that say

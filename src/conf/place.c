@@ -17,6 +17,7 @@ int place_parse(struct str text, int port, struct arena *a, struct place *ret, s
     int64_t    n = port;
     size_t     colon;
 
+    if (str_find_byte(text, 0) != SIZE_MAX) return wrong(text, e);
     if (str_starts(host, STR("unix:"))) {
         host = str_from(host, 5);
         if (!str_starts(host, STR("/"))) return wrong(text, e);

@@ -40,6 +40,17 @@ class Configured(Server):
         return until("the reload is reported", lambda: next(
             (line for line in self.text()[before:].split("\n") if re.search(r"reloaded |reload_refused ", line)), None))
 
+    def listening(self):
+        """host:port of its TCP listener, from the kernel: the banner comes only when all models are there."""
+        front = self.front()
+        try:
+            inodes = {os.readlink(f"/proc/{front}/fd/{fd}") for fd in os.listdir(f"/proc/{front}/fd")}
+            rows = [line.split() for line in open("/proc/net/tcp")][1:]
+        except OSError:
+            return None
+        return next((f"127.0.0.1:{int(r[1].split(':')[1], 16)}" for r in rows
+                     if r[3] == "0A" and f"socket:[{r[9]}]" in inodes), None)
+
     def ids(self):
         return [m["id"] for m in self.get("/v1/models").json()["data"]]
 
@@ -328,6 +339,54 @@ def test_chat_template():
         server.hangup(config)
         until("it failed", lambda: server.state("a") == "failed")
         assert "t.jinja" in server.get("/v1/models/a").json()["reason"]
+
+
+def test_reasoning_field():
+    """Where replies put thinking, for each model."""
+    fields = {"reasoning_content": {"reasoning_content"}, "reasoning": {"reasoning"},
+              "both": {"reasoning_content", "reasoning"}, "none": set()}
+
+    class Thinks(Configured):
+        def model(self, name, says):
+            self.write(name + ".script", 'mode generate\nsay "<think>\\nHm.\\n</think>\\n\\nYes."\n')
+    config = "models:\n" + "".join(f"  - {{id: {n}, path: {n}.script, reasoning_field: {n}}}\n" for n in fields)
+    with Thinks(config, dict.fromkeys(fields, "")) as server:
+        until("all are there", lambda: server.health()["status"] == "ok")
+
+        def both(name, want):
+            message = server.chat(name).json()["choices"][0]["message"]
+            assert message == {"role": "assistant", "content": "Yes.", "refusal": None,
+                               **dict.fromkeys(want, "Hm.")}, (name, message)
+            deltas = [e["choices"][0]["delta"] for e in server.stream(name) if e != "[DONE]"]
+            assert {"content": "Yes."} in deltas and (not want or dict.fromkeys(want, "Hm.") in deltas), deltas
+            assert set().union(*deltas) == {"role", "content", *want}, deltas
+        for name, want in fields.items():
+            both(name, want)
+        pid = server.worker("none")
+        server.hangup(config.replace("reasoning_field: none", "reasoning_field: both"))
+        both("none", fields["both"])
+        assert server.worker("none") == pid
+
+
+def test_shown_while_loading():
+    """/v1/models does not wait, and says what a name says."""
+    name = "Qwen_Qwen3-0.6B-w8a8-opt0-hybrid0-npu3-ctx16384-rk3588"
+
+    class Slow(Configured):
+        def model(self, name, says):
+            self.write(name + ".script", f'{"load-wait 60000" if name != "a" else ""}\nsay "x"\n')
+    with Slow(f"models: [a.script, {{path: {name}.script, aliases: [q]}}]\n", {"a": "", name: ""}, wait=False) as server:
+        server.port = int(until("the front listens", lambda: re.search(
+            r":(\d+)", server.listening() or "")).group(1))
+        until("a is ready", lambda: server.state("a") == "ready")
+        shown = server.get("/v1/models/q").json()
+        want = {"id": name, "state": "loading", "aliases": ["q"], "status": {"value": "loading"}, "parameter_size": "0.6B",
+                "platform": "rk3588", "npu_cores": 3, "max_model_len": 16384, "context_length": 16384,
+                "quantization": "w8a8"}
+        assert {k: shown.get(k) for k in want} == want, shown
+        assert "capabilities" not in shown, shown
+        assert server.chat("q").status == 503
+        assert server.chat("a").status == 200
 
 
 if __name__ == "__main__":

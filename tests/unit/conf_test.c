@@ -411,6 +411,72 @@ static void no_memory(void **state)
     fail_msg("never enough memory");
 }
 
+/* --- the pages about it --- */
+
+static char *page(const char *name)
+{
+    char   path[4096];
+    size_t n;
+
+    snprintf(path, sizeof path, "%s/../../docs/%s", getenv("CURLEW_DATA"), name);
+    char *doc = unit_read(path, &n);
+    assert_non_null(doc);
+    return doc;
+}
+
+/* docs/config.md: its example is one, and its keys are all there are. */
+static void config_page(void **state)
+{
+    (void)state;
+    char           *doc  = page("config.md");
+    char           *from = strstr(doc, "```yaml\n"), *to = from ? strstr(from + 8, "```") : NULL;
+    struct settings s;
+    struct err      e;
+    char            key[80];
+
+    assert_non_null(to);
+    *to = 0;
+    assert_ok(LOAD(from + 8, NULL));
+    assert_int_equal(s.n_models, 2);
+    assert_string_equal(s.models[0].path, "/var/lib/curlew/models/Qwen3-0.6B-Q8_0.gguf");
+    assert_int_equal(s.models[1].own->parallel, 16);
+    assert_int_equal(s.models[0].own->parallel, 4);
+    *to = '`';
+    for (size_t i = 0; i < opt_count; i++) {
+        const struct opt *o = &opt_table[i];
+        if (!(o->roles & OPT_SERVE) || !(o->roles & (OPT_WORKER | OPT_MODEL))) continue;
+        snprintf(key, sizeof key, "`%s`", o->name);
+        for (char *p = key; *p; p++)
+            if (*p == '-') *p = '_';
+        if (!strstr(doc, key)) fail_msg("docs/config.md lacks %s, which a model may have", key);
+    }
+    free(doc);
+}
+
+/* docs/switching.md: each name of the replaced servers has its row, with what it means here. */
+static void switching_page(void **state)
+{
+    (void)state;
+    char *doc = page("switching.md");
+    char  head[80], row[160];
+
+    for (size_t i = 0; i < compat_count; i++) {
+        const struct compat_row *r = &compat_table[i];
+        snprintf(head, sizeof head, "\n## %s\n", compat_name(r->who));
+        const char *from = strstr(doc, head), *to = from ? strstr(from + 4, "\n## ") : NULL;
+        if (!from) fail_msg("docs/switching.md has no section %s", compat_name(r->who));
+        if (r->kind == COMPAT_DEFAULT) snprintf(row, sizeof row, "%s %s.", r->old, r->value);
+        else if (r->opt) snprintf(row, sizeof row, "| `%s` | `--%s` |", r->old, r->opt);
+        else if (r->refused) snprintf(row, sizeof row, "| `%s` | refused: ", r->old);
+        else if (r->words && strstr(r->words, "false")) snprintf(row, sizeof row, "| `%s` | `false` has no effect", r->old);
+        else snprintf(row, sizeof row, "| `%s` | no effect: ", r->old);
+        const char *at = strstr(from, row);
+        if (!at || (to && at > to)) fail_msg("docs/switching.md, section %s, lacks: %s", compat_name(r->who), row);
+        if (r->opt) assert_non_null(strstr(doc, r->opt));
+    }
+    free(doc);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -425,6 +491,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(compat, setup, teardown),
         cmocka_unit_test_setup_teardown(differ, setup, teardown),
         cmocka_unit_test_setup_teardown(no_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(config_page, setup, teardown),
+        cmocka_unit_test_setup_teardown(switching_page, setup, teardown),
     };
     if (!mkdtemp(folder)) return 1;
     snprintf(file, sizeof file, "%s/c.yaml", folder);
