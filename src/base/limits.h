@@ -14,6 +14,14 @@
 #define LIM_LOG_LINE_BYTES 2048 // one line, one write
 #define LIM_QUOTE_BYTES    64   // of a client's or file's bytes inside a message
 
+/* --- configuration files: written by hand, a few KiB --- */
+#define LIM_CONF_BYTES  KIB(256) // one file
+#define LIM_CONF_DEPTH  16       // lists and groups inside each other; ours need three
+#define LIM_CONF_NODES  20000    // values in all
+#define LIM_CONF_KEYS   512      // of one group; there are under 100 options
+#define LIM_CONF_TEXT   KIB(16)  // one value; the longest are paths
+#define LIM_ALIASES     64       // other names of one model
+
 /* --- HTTP in --- */
 #define LIM_REQ_LINE_BYTES   KIB(8)  // request line, without CRLF
 #define LIM_FIELD_LINE_BYTES KIB(8)  // one field line

@@ -108,22 +108,14 @@ void sess_choice_ended(struct choice *ch)
 
 /* --- coming and going --- */
 
-/* A field that only curlew's own sampling can obey, or NULL. */
+/* A field about tokens that only curlew's own loop can obey, or NULL. How freely an engine draws is another matter:
+ * the API lists such fields as ignored. */
 static const char *needs_logits(const struct chat_req *r)
 {
-    const struct chat_params *p = &r->params;
-
     if (r->ignore_eos) return "ignore_eos";
     if (r->n_min) return "min_tokens";
     if (r->n_stop_tok) return "stop_token_ids";
     if (r->fill) return "suffix";
-    if (p->typical_p < 1) return "typical_p";
-    if (p->top_n_sigma > 0) return "top_n_sigma";
-    if (p->dyn_temp_range > 0) return "dynatemp_range";
-    if (p->xtc_probability > 0) return "xtc_probability";
-    if (p->dry_multiplier != 0) return "dry_multiplier";
-    if (p->mirostat) return "mirostat";
-    if (p->n_order) return "samplers";
     return NULL;
 }
 
