@@ -111,6 +111,8 @@ static int finish(struct parse *p, struct err *e)
         return err_param(e, ERR_MISSING_PARAM, "prompt", "prompt is missing");
     if (p->top_logprobs_given && !q->r.logprobs && q->r.n_top > 0)
         return err_param(e, ERR_INVALID_VALUE, "top_logprobs", "top_logprobs needs logprobs to be true");
+    int rc = field_choice_check(p, e);
+    if (rc < 0) return rc;
     if (p->n_max_new >= 0) q->r.n_max = p->n_max_new;
     if (p->stream_options_given && !q->stream) {
         note_ignored(q, STR("stream_options"));

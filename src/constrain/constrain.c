@@ -38,7 +38,10 @@ static int blame(const struct constrain_conf *conf, int rc, struct err *e)
 {
     if (rc == -ERR_NO_MEMORY) return rc;
     if (e->code == ERR_INVALID_VALUE && conf->kind == CONSTRAIN_SCHEMA) e->code = ERR_INVALID_SCHEMA;
-    if (conf->param && !e->param[0]) str_copy_z(e->param, sizeof e->param, str_c(conf->param));
+    if (conf->param && !e->param[0]) {
+        str_copy_z(e->param, sizeof e->param, str_c(conf->param));
+        err_wrap(e, "%s", conf->param);
+    }
     return -(int)e->code;
 }
 
@@ -53,7 +56,8 @@ static int compile(struct constrain_vocab *v, const struct constrain_conf *conf,
     arena_init(&a, LIM_CONSTRAIN_ARENA);
     gram_init(&g, &a, e);
     struct gram_node *root = tree(&g, conf);
-    if (conf->blank) root = GRAM_SEQ(&g, gram_rep(&g, gram_z(&g, "\n"), 0, 2), root);
+    if (conf->n_tool > 0 && conf->kind != CONSTRAIN_CALLS && conf->kind != CONSTRAIN_CALL)
+        root = GRAM_ALT(&g, root, gram_call_tree(&g, conf));
     int rc = prog_emit(&prog, &g, root, e);
     arena_release(&a);
     if (rc == 0) rc = pda_init(&c->pda, &prog, v, e);
@@ -104,7 +108,7 @@ struct constrain_kept {
 
 static void key_of(struct buf *b, const struct constrain_conf *conf)
 {
-    buf_printf(b, "%d %d %d %d %d %s %d\n", conf->kind, conf->loose, conf->open, conf->blank, conf->parallel,
+    buf_printf(b, "%d %d %d %d %s %d\n", conf->kind, conf->loose, conf->open, conf->parallel,
                conf->form ? conf->form : "", conf->n_tool);
     pack_str(b, conf->text);
     pack_str(b, conf->only);
@@ -284,7 +288,9 @@ int constrain_token(struct constrain_run *r, int32_t tok, bool *fits, struct err
         return 0;
     }
     struct str s = v->bytes[tok];
-    return s.n == 0 || s.n > LIM_CONSTRAIN_TOKEN ? 0 : constrain_bytes(r, s, fits, e);
+    if (s.n == 0 || s.n > LIM_CONSTRAIN_TOKEN) return 0;
+    if (s.p[0] == VOCAB_SPECIAL && (tok >= tok_n(v->tok) || !tok_is_special(v->tok, tok))) return 0;
+    return constrain_bytes(r, s, fits, e);
 }
 
 bool constrain_may_end(const struct constrain_run *r)

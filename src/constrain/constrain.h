@@ -49,9 +49,8 @@ struct constrain_conf {
     const char         *param; // the request's field, for messages
     bool                loose; // what cannot be held is left free, not refused
     bool                open;  // objects that do not mention additionalProperties may have more
-    bool                blank; // line ends may stand before it: the model has just ended its reasoning
 
-    /* calls */
+    /* calls; with another kind and n_tool > 0, calls are what may stand in its place */
     const char             *form; // split_form_name
     const struct chat_tool *tool; // [n_tool]
     int                     n_tool;
@@ -69,7 +68,9 @@ struct constrain *constrain_ref(struct constrain *c);
 void              constrain_unref(struct constrain *c); // NULL is fine
 
 /* Can calls in this format be held? */
-bool constrain_knows_form(const char *form);
+bool        constrain_knows_form(const char *form);
+/* The mark that opens them, "" where nothing does; NULL for an unknown form. */
+const char *constrain_form_open(const char *form);
 
 /* The last few that were compiled, found again by all of their conf. */
 struct constrain_cache {

@@ -47,6 +47,13 @@ bool constrain_knows_form(const char *form)
     return false;
 }
 
+const char *constrain_form_open(const char *form)
+{
+    for (size_t i = 0; i < ARRAY_LEN(forms); i++)
+        if (!strcmp(forms[i].name, form)) return forms[i].open;
+    return NULL;
+}
+
 /* A mark as text or, where it is made of special tokens, as those: both fit. */
 static struct gram_node *mark(struct gram *g, const struct constrain_conf *conf, const char *z)
 {
@@ -146,7 +153,7 @@ struct gram_node *gram_call_tree(struct gram *g, const struct constrain_conf *co
         const struct form *f = &forms[i];
         if (strcmp(f->name, conf->form) != 0) continue;
         struct gram_node *x = body(g, conf, f, args);
-        if (conf->kind == CONSTRAIN_CALLS) {
+        if (conf->kind != CONSTRAIN_CALL) {
             x = GRAM_SEQ(g, mark(g, conf, f->open), x);
             if (f->between && conf->parallel) {
                 int rule = gram_rule_new(g); // it is used twice

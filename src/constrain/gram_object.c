@@ -154,7 +154,7 @@ static struct gram_node *extra(struct schema *s, const struct view *v, const str
         const char        *word;
         const struct json *a = additional(&v->part[i], &word);
         n_pattern += (int)json_len(json_get(v->part[i].s, "patternProperties"));
-        declared |= json_len(json_get(v->part[i].s, "properties")) > 0;
+        declared |= json_get(v->part[i].s, "properties") != NULL;
         if (!a) continue;
         said |= json_kind(a) != JSON_T_BOOL || json_bool(a);
         view_add(s, &one, a, schema_path(s, v->part[i].path, str_c(word)), 0);

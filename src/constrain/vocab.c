@@ -106,6 +106,8 @@ static int fill(struct constrain_vocab *v, const struct tok *t, struct err *e)
         struct str s = v->bytes[id];
         if (id < tok_n(t) && tok_is_eog(t, id)) v->eog[v->n_eog++] = id;
         if (s.n == 0 || s.n > LIM_CONSTRAIN_TOKEN) continue;
+        if (s.p[0] != VOCAB_SPECIAL && memchr(s.p, VOCAB_SPECIAL, s.n)) continue;
+        if (s.p[0] == VOCAB_SPECIAL && !tok_is_special(t, id)) continue;
         if (id < tok_n(t) && tok_is_eog(t, id) && !tok_is_special(t, id)) continue; // it ends the answer, whatever it spells
         all[n++] = (struct item){ s, id };
         if (s.n > v->len_max) v->len_max = s.n;

@@ -1,7 +1,7 @@
 /* vocab_int.h - a vocabulary's tokens by their bytes, as a trie, and those that are plain text.
  *
- * A special token's bytes are 0xFF, its name, 0xFF: no text holds that byte, so a grammar reaches a
- * special token only by naming it so.
+ * A special token's bytes are 0xFF, its name, 0xFF: no text holds that byte, and other tokens with it are
+ * left out, so a grammar reaches a special token only by naming it so.
  */
 #ifndef CURLEW_CONSTRAIN_VOCAB_INT_H
 #define CURLEW_CONSTRAIN_VOCAB_INT_H

@@ -55,12 +55,14 @@ int choice_init(struct choice *ch, struct sess_req *rq, int index, struct err *e
 
     struct sampler_conf sc = { .params = &rq->r.params, .n_vocab = s->info.n_vocab, .n_ctx = s->info.n_ctx,
                                .seed = rq->r.params.seed, .choice = index };
-    return sampler_new(&sc, &ch->sampler, e);
+    rc = sampler_new(&sc, &ch->sampler, e);
+    return rc < 0 ? rc : hold_begin(ch, e);
 }
 
 void choice_release(struct choice *ch)
 {
     if (!ch->rq) return; // never initialised
+    hold_end(ch);
     sampler_free(ch->sampler);
     stop_release(&ch->stop);
     split_free(ch->split);

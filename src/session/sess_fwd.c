@@ -92,7 +92,8 @@ static int advance(struct session *s, const struct sched_run *run, int row, stru
     struct choice   *ch   = &rq->choice[run->choice];
     float           *logits;
     int32_t          tok;
-    bool             over = false;
+    bool             over = false, complete = false;
+    const uint64_t  *mask;
 
     if (!ch->begun) begin(ch);
     if (rq->r.n_max == 0) { // only the prompt was asked for
@@ -100,9 +101,15 @@ static int advance(struct session *s, const struct sched_run *run, int row, stru
         return choice_end(ch, CHAT_FINISH_LENGTH, e);
     }
     logits = s->c.ops->logits(s->c.engine, row);
-    int rc = sampler_sample(ch->sampler, s->scratch, logits, NULL, &tok, e);
+    int rc = hold_mask(ch, &mask, e);
+    if (rc == 0) rc = sampler_sample(ch->sampler, s->scratch, logits, mask, &tok, e);
     if (rc == 0) rc = choice_token(ch, tok, logits, &over, e);
+    if (rc == 0 && !over) rc = hold_token(ch, tok, &complete, e);
     if (rc < 0) return rc;
+    if (complete) { // no token can follow: not worth a pass for the end-of-text
+        sched_finish(s->sched, run->seq);
+        return choice_end(ch, CHAT_FINISH_STOP, e);
+    }
     if (over) {
         sched_finish(s->sched, run->seq);
         return 0;

@@ -39,6 +39,7 @@ static void free_req(struct sess_req *rq)
     else s->last = rq->prev;
     s->n_req--;
     for (int i = 0; i < rq->r.n_choice; i++) choice_release(&rq->choice[i]);
+    constrain_unref(rq->form);
     ids_release(&rq->prompt);
     arena_release(&rq->arena);
     mem_free(rq);
@@ -51,6 +52,7 @@ void session_free(struct session *s)
     if (s->gen) gen_free(s);
     if (s->sched) fwd_free(s);
     sample_scratch_free(s->scratch);
+    hold_free(s);
     buf_release(&s->out);
     mem_free(s);
 }
@@ -111,6 +113,12 @@ static int check_caps(const struct session *s, const struct chat_req *r, struct 
         return err_param(e, ERR_UNSUPP_PARAM, "logit_bias", "logit_bias is not available with this model's engine");
     if (r->n_prompt_tok && !(s->info.caps & ENGINE_TOK_IN))
         return err_param(e, ERR_UNSUPP_PARAM, "prompt", "this model's engine takes text, not token ids");
+    if (r->format != CHAT_FORMAT_TEXT)
+        return err_param(e, ERR_UNSUPP_PARAM, r->format_field.p ? r->format_field.p : "response_format",
+                         "this model's engine runs its own loop and cannot be held to a format; leave the field out");
+    if (r->n_tool && (r->choice == CHAT_CHOICE_REQUIRED || r->choice == CHAT_CHOICE_NAMED))
+        return err_param(e, ERR_UNSUPP_VALUE, "tool_choice",
+                         "this model's engine runs its own loop and cannot be made to call a tool; none and auto work");
     if (r->ignore_eos)
         return err_param(e, ERR_UNSUPP_PARAM, "ignore_eos", "ignore_eos is not available with this model's engine");
     return 0;
@@ -138,6 +146,7 @@ static int take(struct session *s, uint32_t id, const struct chat_req *r, struct
 
     int rc = check_caps(s, &rq->r, e);
     if (rc == 0) rc = sess_prompt(rq, e);
+    if (rc == 0 && forwards(s)) rc = hold_request(rq, e);
     for (int i = 0; rc == 0 && i < r->n_choice; i++) rc = choice_init(&rq->choice[i], rq, i, e);
     if (rc == 0) rc = forwards(s) ? fwd_submit(rq, e) : gen_submit(rq, e);
     if (rc < 0) free_req(rq);

@@ -6,6 +6,7 @@
 #include "base/utf8.h"
 #include "chat/chat.h"
 #include "chat/stop.h"
+#include "constrain/constrain.h"
 #include "sample/sample.h"
 #include "sched/sched.h"
 #include "session/session.h"
@@ -18,6 +19,17 @@ struct held_lp {
     struct chat_logprob lp;  // text borrowed from the vocabulary
     int                 n_top;
     struct chat_logprob top[LIM_TOP_LOGPROBS];
+};
+
+/* Where an answer is with the form that it is held to (sess_hold.c). */
+enum hold_state {
+    HOLD_FREE,  // there is none
+    HOLD_FIRST, // the first token, which may open reasoning instead
+    HOLD_THINK, // free until the reasoning is over
+    HOLD_GAP,   // it is just over: line ends may come
+    HOLD_ON,    // held
+    HOLD_WAIT,  // free until a call begins
+    HOLD_OUT,   // free until this call is over
 };
 
 /* One answer of a request: tokens in, events out. */
@@ -35,6 +47,8 @@ struct choice {
     struct held_lp   *held;     // [n_held] waiting for their text
     size_t            n_held, cap_held;
     int               n_gen, n_reasoning;
+    struct constrain_run hold; // the form it is held to now, if hold_state says so
+    enum hold_state   hold_state;
     bool              begun; // its first sampled token has come
     bool              done;
 };
@@ -55,6 +69,8 @@ struct sess_req {
     uint64_t          since_us;
     int               n_done;      // choices
     int               n_gen, n_reasoning;
+    struct constrain *form;        // what the answers are held to, or NULL
+    bool              form_call;   // it is that of one call, which begins when the model begins one
     struct choice     choice[];    // [r.n_choice]
 };
 
@@ -66,6 +82,9 @@ struct session {
     struct buf             out;
     struct sched          *sched;   // forward engines
     struct sample_scratch *scratch; // forward engines
+    struct constrain_vocab *vocab;  // forward engines, made for the first form
+    struct constrain_cache forms;
+    uint64_t              *extra;   // [words of n_vocab] a mask with tokens that no form has
     struct gen            *gen;     // engines with a loop of their own
 };
 
@@ -92,6 +111,15 @@ NODISCARD int  choice_bytes(struct choice *ch, struct str bytes, bool *over, str
 NODISCARD int  choice_end(struct choice *ch, enum chat_finish why, struct err *e);
 /* A prompt token's log-probability (echo); logits NULL: there is none (the first). */
 void           choice_prompt_lp(struct choice *ch, int32_t tok, const float *logits);
+
+/* sess_hold.c: the forms that answers are held to; forward engines only. */
+NODISCARD int hold_request(struct sess_req *rq, struct err *e); // rq->form from what it asks for
+NODISCARD int hold_begin(struct choice *ch, struct err *e);
+void          hold_end(struct choice *ch);
+NODISCARD int hold_mask(struct choice *ch, const uint64_t **ret, struct err *e); // *ret NULL: all tokens
+/* The token was taken by choice_token. *over: the form is complete and nothing may follow. */
+NODISCARD int hold_token(struct choice *ch, int32_t tok, bool *over, struct err *e);
+void          hold_free(struct session *s);
 
 /* sess_fwd.c */
 NODISCARD int fwd_new(struct session *s, struct err *e);
