@@ -63,6 +63,14 @@ struct gram_node *gram_z(struct gram *g, const char *z)
     return gram_lit(g, str_c(z));
 }
 
+struct gram_node *gram_buf(struct gram *g, struct buf *b)
+{
+    struct gram_node *x = b->failed ? nomem(g) : gram_lit(g, b->n ? buf_text(b) : STR(""));
+
+    buf_release(b);
+    return x;
+}
+
 struct gram_node *gram_empty(struct gram *g)
 {
     return gram_lit(g, STR(""));

@@ -55,12 +55,11 @@ const char *constrain_form_open(const char *form)
 }
 
 /* A mark as text or, where it is made of special tokens, as those: both fit. */
-static struct gram_node *mark(struct gram *g, const struct constrain_conf *conf, const char *z)
+static struct gram_node *mark(struct gram *g, const char *z)
 {
-    struct str        s = str_c(z);
-    struct gram_list  special = { 0 };
-    char              b[LIM_SPLIT_MARK_BYTES + 2];
-    (void)conf;
+    struct str       s       = str_c(z);
+    struct gram_list special = { 0 };
+    char             b[LIM_SPLIT_MARK_BYTES + 2];
 
     if (s.n == 0) return gram_empty(g);
     /* "<|a|><|b|>": token by token */
@@ -100,17 +99,9 @@ static struct gram_node *arguments(struct gram *g, const struct constrain_conf *
 /* One call of this tool. */
 static struct gram_node *one_call(struct gram *g, const struct form *f, const struct chat_tool *t, struct gram_node *args)
 {
-    struct buf key;
-
-    if (f->shape == SHAPE_NAME) return GRAM_SEQ(g, gram_lit(g, t->name), mark(g, NULL, f->mark), args);
-    buf_init(&key, KIB(1));
-    buf_printf(&key, "\"%s\":", f->name_key);
-    struct gram_node *name = gram_lit(g, buf_text(&key));
-    buf_clear(&key);
-    buf_printf(&key, "\"%s\":", f->args_key);
-    struct gram_node *arg = gram_lit(g, buf_text(&key));
-    buf_release(&key);
-    return GRAM_SEQ(g, gram_z(g, "{"), gram_sp(g), name, gram_sp(g), gram_json_text(g, t->name), gram_z(g, ","), gram_sp(g), arg,
+    if (f->shape == SHAPE_NAME) return GRAM_SEQ(g, gram_lit(g, t->name), mark(g, f->mark), args);
+    return GRAM_SEQ(g, gram_z(g, "{"), gram_sp(g), gram_json_text(g, str_c(f->name_key)), gram_z(g, ":"), gram_sp(g),
+                    gram_json_text(g, t->name), gram_z(g, ","), gram_sp(g), gram_json_text(g, str_c(f->args_key)), gram_z(g, ":"),
                     gram_sp(g), args, gram_sp(g), gram_z(g, "}"));
 }
 
@@ -126,7 +117,7 @@ static struct gram_node *body(struct gram *g, const struct constrain_conf *conf,
     x = gram_alt(g, tools.v, tools.n);
     if (f->shape == SHAPE_LIST) x = gram_json_list(g, NULL, 0, 0, x, 1, conf->parallel ? GRAM_INF : 1);
     if (f->shape != SHAPE_NAME) x = GRAM_SEQ(g, blank(g), x);
-    return f->close ? GRAM_SEQ(g, x, blank(g), mark(g, conf, f->close)) : x;
+    return f->close ? GRAM_SEQ(g, x, blank(g), mark(g, f->close)) : x;
 }
 
 struct gram_node *gram_call_tree(struct gram *g, const struct constrain_conf *conf)
@@ -154,7 +145,7 @@ struct gram_node *gram_call_tree(struct gram *g, const struct constrain_conf *co
         if (strcmp(f->name, conf->form) != 0) continue;
         struct gram_node *x = body(g, conf, f, args);
         if (conf->kind != CONSTRAIN_CALL) {
-            x = GRAM_SEQ(g, mark(g, conf, f->open), x);
+            x = GRAM_SEQ(g, mark(g, f->open), x);
             if (f->between && conf->parallel) {
                 int rule = gram_rule_new(g); // it is used twice
                 gram_rule_set(g, rule, x);

@@ -145,9 +145,7 @@ static struct gram_node *literal(struct gb *b)
         else if (character(b, &cp)) buf_put(&out, u, (size_t)utf8_encode(cp >= 0xD800 && cp < 0xE000 ? 0xFFFD : cp, u));
     }
     b->at++;
-    struct gram_node *x = gram_lit(b->g, out.n ? buf_text(&out) : STR(""));
-    buf_release(&out);
-    return x;
+    return gram_buf(b->g, &out);
 }
 
 static struct gram_node *set(struct gb *b)

@@ -10,6 +10,7 @@
 #define CURLEW_CONSTRAIN_GRAM_INT_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/buf.h"
 #include "base/limits.h"
@@ -59,6 +60,7 @@ struct gram_node *gram_fail(struct gram *g, enum err_code code, const char *fmt,
 struct gram_node *gram_never(struct gram *g);
 struct gram_node *gram_lit(struct gram *g, struct str bytes); // copied
 struct gram_node *gram_z(struct gram *g, const char *z);      // the same
+struct gram_node *gram_buf(struct gram *g, struct buf *b);    // the same; the buffer is released
 struct gram_node *gram_empty(struct gram *g);
 /* Ranges in any order, overlapping or not; surrogates fall out. An empty set is NEVER. */
 struct gram_node *gram_class(struct gram *g, const struct gram_range *r, int n, bool negate);
@@ -104,7 +106,7 @@ struct gram_node *gram_regex(struct gram *g, struct str re, const struct gram_re
 int               gram_regex_test(struct str re, struct str text);
 
 /* gram_json.c */
-enum gram_shared { SHARED_STRING, SHARED_NUMBER, SHARED_INTEGER, SHARED_VALUE, SHARED_OBJECT, SHARED_ARRAY, SHARED_CHAR };
+enum gram_shared { SHARED_STRING, SHARED_NUMBER, SHARED_INTEGER, SHARED_VALUE, SHARED_OBJECT, SHARED_ARRAY, SHARED_CHAR, SHARED_ESC };
 struct gram_node *gram_json(struct gram *g, enum gram_shared what);
 struct gram_node *gram_sp(struct gram *g); // an optional space
 struct gram_node *gram_json_string(struct gram *g, int n_min, int n_max);

@@ -124,6 +124,7 @@ struct gram_node *gram_json(struct gram *g, enum gram_shared what)
         g->shared[what] = rule; // first: values hold values
         switch (what) {
         case SHARED_CHAR: x = json_char(g); break;
+        case SHARED_ESC: x = GRAM_SEQ(g, gram_z(g, "\\"), one_of(g, "\"\\/bfnrt")); break;
         case SHARED_STRING: x = gram_json_string(g, 0, GRAM_INF); break;
         case SHARED_NUMBER: x = number(g); break;
         case SHARED_INTEGER: x = integer(g); break;
@@ -156,8 +157,7 @@ struct gram_node *gram_json_class(struct gram *g, const struct gram_range *r, in
             struct buf b;
             buf_init(&b, 16);
             json_put_esc(&b, (struct str){ (const char[]){ (char)c }, 1 });
-            gram_push(g, &l, gram_lit(g, buf_text(&b)));
-            buf_release(&b);
+            gram_push(g, &l, gram_buf(g, &b));
         }
     }
     /* the same set without those */
@@ -181,11 +181,9 @@ struct gram_node *gram_json_text(struct gram *g, struct str s)
 {
     struct buf b;
 
-    buf_init(&b, MIB(4));
+    buf_init(&b, LIM_CONSTRAIN_TEXT * 6); // six bytes for one
     json_put_str(&b, s);
-    struct gram_node *x = b.failed ? gram_fail(g, ERR_INVALID_VALUE, "a string of it is too long") : gram_lit(g, buf_text(&b));
-    buf_release(&b);
-    return x;
+    return gram_buf(g, &b);
 }
 
 struct gram_node *gram_json_const(struct gram *g, const struct json *v, int depth)
@@ -218,24 +216,41 @@ struct gram_node *gram_json_const(struct gram *g, const struct json *v, int dept
     }
     buf_init(&b, KIB(1));
     json_write(&b, v, JSON_TIGHT);
-    struct gram_node *x = gram_lit(g, buf_text(&b));
-    buf_release(&b);
-    return x;
+    return gram_buf(g, &b);
 }
 
 /* --- keys --- */
 
-/* Strings other than the names that begin with the same `at` characters. Along a name no escape may stand
- * (it could spell the name another way); beside it anything. */
+#define KEY_CHARS 256 // of a name that others must differ from: it is a recursion
+
+/* One character other than these, without \u: that could spell one of these. */
+static struct gram_node *other_char(struct gram *g, const struct gram_range *r, int n)
+{
+    struct gram_range *w = arena_array(g->a, (size_t)n + 3, sizeof *w);
+    bool               esc = true;
+
+    if (!w) return gram_fail(g, ERR_NO_MEMORY, "out of memory while building a grammar");
+    for (int i = 0; i < n; i++) {
+        w[i] = r[i];
+        esc &= r[i].lo >= 0x20 && r[i].lo != '"' && r[i].lo != '\\' && r[i].lo != '/';
+    }
+    w[n]     = (struct gram_range){ 0, 0x1F };
+    w[n + 1] = (struct gram_range){ '"', '"' };
+    w[n + 2] = (struct gram_range){ '\\', '\\' };
+    struct gram_node *plain = gram_class(g, w, n + 3, true);
+    return esc ? GRAM_ALT(g, plain, gram_json(g, SHARED_ESC)) : plain;
+}
+
+/* Strings other than the names that begin with the same `at` characters. */
 static struct gram_node *key_not(struct gram *g, const struct str *name, int n, size_t at, int depth)
 {
     struct gram_list  l = { 0 };
-    struct gram_range next[256], *r = next;
+    struct gram_range r[LIM_CONSTRAIN_RANGES / 2] = { { 0 } };
     bool              ends = false;
     int               n_next = 0;
 
-    if (depth > LIM_CONSTRAIN_HEIGHT / 8)
-        return gram_fail(g, ERR_INVALID_VALUE, "a property's name is longer than %d characters", LIM_CONSTRAIN_HEIGHT / 8);
+    if (depth == KEY_CHARS)
+        return gram_fail(g, ERR_INVALID_VALUE, "a property's name is longer than %d characters", KEY_CHARS);
     for (int i = 0; i < n;) { // sorted: those with the same next character are neighbours
         uint32_t cp;
         if (name[i].n == at) {
@@ -248,12 +263,13 @@ static struct gram_node *key_not(struct gram *g, const struct str *name, int n, 
         while (j < n && name[j].n >= at + (size_t)k && !memcmp(name[j].p + at, name[i].p + at, (size_t)k)) j++;
         struct gram_range c = { cp, cp };
         gram_push(g, &l, GRAM_SEQ(g, gram_json_class(g, &c, 1, false), key_not(g, name + i, j - i, at + (size_t)k, depth + 1)));
-        if (n_next == 256) return gram_fail(g, ERR_INVALID_VALUE, "more than 256 names differ in one character");
+        if (n_next == LIM_CONSTRAIN_RANGES / 2)
+            return gram_fail(g, ERR_INVALID_VALUE, "more than %d names differ in one character", LIM_CONSTRAIN_RANGES / 2);
         r[n_next++] = c;
         i = j;
     }
     struct gram_node *free = gram_rep(g, gram_json(g, SHARED_CHAR), 0, GRAM_INF);
-    gram_push(g, &l, GRAM_SEQ(g, gram_json_class(g, r, n_next, true), free));
+    gram_push(g, &l, GRAM_SEQ(g, other_char(g, r, n_next), free));
     if (!ends) gram_push(g, &l, gram_empty(g));
     return gram_alt(g, l.v, l.n);
 }

@@ -6,7 +6,8 @@
  *   - objects have only declared members unless additionalProperties says that others may come, or nothing
  *     is declared (gram_schema_opt.open asks for the standard's reading);
  *   - a schema without `type` is about the type that its keywords are about;
- *   - oneOf is held as anyOf;
+ *   - a branch of oneOf leaves out a member that another branch asks for, unless the two are told apart
+ *     otherwise; branches that no look at types, constants and required members tells apart are held as anyOf;
  *   - numbers with bounds are written without an exponent.
  * What cannot be held (gram_view.c lists the keywords) is refused by name and place.
  */
@@ -62,8 +63,9 @@ static struct str bound_text(struct schema *s, const struct bound *b)
     if (!b->v) return STR_NULL;
     buf_init(&t, 512);
     json_write(&t, b->v, JSON_TIGHT);
-    ret = arena_str(s->g->a, buf_text(&t));
+    ret = t.failed ? STR_NULL : arena_str(s->g->a, buf_text(&t));
     buf_release(&t);
+    if (!ret.p) gram_fail(s->g, ERR_NO_MEMORY, "out of memory while reading a schema");
     return ret;
 }
 
@@ -232,6 +234,27 @@ static bool has(const struct view *v, const char *key)
     return false;
 }
 
+/* Branch i of oneOf is taken: the others must not hold. True: this branch never holds alone. */
+static bool only_one(struct schema *s, struct view *w, const struct json *list, size_t i)
+{
+    const struct json *own = json_at(list, i);
+
+    for (size_t j = 0; j < json_len(list) && s->g->rc == 0; j++) {
+        const struct json *other = json_at(list, j), *r = json_get(other, "required");
+        size_t             k     = 0, n = json_len(r);
+        if (j == i || n == 0 || view_disjoint(own, other)) continue;
+        for (; k < n; k++) { // a member that only the other one asks for
+            bool both = false;
+            for (size_t m = 0; m < json_len(json_get(own, "required")); m++)
+                both |= str_eq(json_str(json_at(json_get(own, "required"), m)), json_str(json_at(r, k)));
+            if (!both) break;
+        }
+        if (k < n) view_forbid(s, w, json_str(json_at(r, k)));
+        else if (json_len(other) == 1) return true; // whatever fits here fits there
+    }
+    return false;
+}
+
 /* The first part with a choice that was not made yet: its branches, each with all the other parts. */
 static bool branches(struct schema *s, const struct view *v, struct gram_node **ret)
 {
@@ -253,6 +276,7 @@ static bool branches(struct schema *s, const struct view *v, struct gram_node **
                 snprintf(name, sizeof name, "%zu", j);
                 w.part[i].done |= rows[k].done;
                 view_add(s, &w, json_at(list, j), schema_path(s, at, str_c(name)), 0);
+                if (k == 1 && only_one(s, &w, list, j)) continue;
                 if (!w.never) gram_push(s->g, &l, view_value(s, &w));
             }
             *ret = gram_alt(s->g, l.v, l.n);
@@ -335,6 +359,7 @@ struct gram_node *gram_schema(struct gram *g, struct str text, const struct gram
     at     = schema_path(&s, NULL, STR("#"));
     view_add(&s, &v, s.root, at, 0);
     struct gram_node *x = view_value(&s, &v);
+    schema_release(&s);
     json_free(doc);
     return x;
 }

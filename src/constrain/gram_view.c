@@ -118,6 +118,37 @@ void view_add(struct schema *s, struct view *v, const struct json *x, const stru
     v->part[v->n++] = (struct view_part){ x, path, done };
 }
 
+struct schema_doc {
+    struct schema_doc *next; // in the grammar's arena
+    struct json_doc   *doc;  // owned
+};
+
+void view_forbid(struct schema *s, struct view *v, struct str name)
+{
+    struct schema_doc *d = arena_zalloc(s->g->a, sizeof *d);
+    struct buf         b;
+    struct err         e;
+
+    buf_init(&b, LIM_CONSTRAIN_TEXT * 8);
+    buf_str(&b, STR("{\"properties\":{"));
+    json_put_str(&b, name);
+    buf_str(&b, STR(":false}}"));
+    if (!d || b.failed || json_parse(buf_text(&b), NULL, &d->doc, &e) < 0) {
+        gram_fail(s->g, ERR_NO_MEMORY, "out of memory while reading a schema");
+    } else {
+        d->next = s->docs;
+        s->docs = d;
+        view_add(s, v, json_root(d->doc), v->n ? v->part[0].path : NULL, 0);
+    }
+    buf_release(&b);
+}
+
+void schema_release(struct schema *s)
+{
+    for (struct schema_doc *d = s->docs; d; d = d->next) json_free(d->doc);
+    s->docs = NULL;
+}
+
 /* Keywords by what becomes of them. */
 static const char *const known[] = {
     "type", "enum", "const", "properties", "required", "additionalProperties", "unevaluatedProperties", "patternProperties",
@@ -315,6 +346,52 @@ static bool part_fits(const struct json *s, const struct json *x)
         if (json_kind(k = json_get(s, "pattern")) == JSON_T_STR && gram_regex_test(json_str(k), json_str(x)) == 0) return false;
     }
     return true;
+}
+
+/* The values that a schema lists: its enum, or an array of one for const. */
+static bool lists_none_of(const struct json *list, const struct json *one, const struct json *b)
+{
+    const struct json *other = json_get(b, "enum"), *alone = json_get(b, "const");
+
+    if (!other && !alone) return false;
+    for (size_t i = 0; i < (one ? 1 : json_len(list)); i++) {
+        const struct json *x = one ? one : json_at(list, i);
+        if (alone && same(x, alone)) return false;
+        for (size_t k = 0; !alone && k < json_len(other); k++)
+            if (same(x, json_at(other, k))) return false;
+    }
+    return one || json_len(list) > 0;
+}
+
+static unsigned types_of(const struct json *s)
+{
+    const struct json *t    = json_get(s, "type");
+    unsigned           bits = type_bit(json_str(t));
+
+    for (size_t i = 0; json_kind(t) == JSON_T_ARR && i < json_len(t); i++) bits |= type_bit(json_str(json_at(t, i)));
+    return bits ? bits : TYPE_ALL;
+}
+
+static bool requires(const struct json *s, struct str name)
+{
+    const struct json *r = json_get(s, "required");
+
+    for (size_t i = 0; i < json_len(r); i++)
+        if (str_eq(json_str(json_at(r, i)), name)) return true;
+    return false;
+}
+
+bool view_disjoint(const struct json *a, const struct json *b)
+{
+    if (!(types_of(a) & types_of(b))) return true;
+    if (lists_none_of(json_get(a, "enum"), json_get(a, "const"), b)) return true;
+    for (struct json_it it = json_it(json_get(a, "properties")); json_next(&it);) {
+        const struct json *other = json_get_str(json_get(b, "properties"), it.key);
+        if (!other || !requires(a, it.key) || !requires(b, it.key)) continue;
+        if (!(types_of(it.val) & types_of(other)) || lists_none_of(json_get(it.val, "enum"), json_get(it.val, "const"), other))
+            return true;
+    }
+    return false;
 }
 
 bool view_fits(const struct view *v, const struct json *x)

@@ -34,6 +34,7 @@ struct schema {
     struct view_memo             *memo; // views that have a rule
     int                           n_memo, cap_memo;
     int                           depth;
+    struct schema_doc            *docs; // schemas that we wrote ourselves
 };
 
 enum view_type { TYPE_NULL = 1, TYPE_BOOL = 2, TYPE_INT = 4, TYPE_REAL = 8, TYPE_STR = 16, TYPE_ARR = 32, TYPE_OBJ = 64,
@@ -50,6 +51,12 @@ void view_add(struct schema *s, struct view *v, const struct json *x, const stru
 /* allOf and $ref become parts of their own; unknown keywords are refused. */
 void view_flatten(struct schema *s, struct view *v);
 unsigned view_types(struct schema *s, const struct view *v);
+/* Add the schema {"properties": {name: false}}. */
+void view_forbid(struct schema *s, struct view *v, struct str name);
+void schema_release(struct schema *s);
+/* No value can fit both, as far as one look at types, constants and required members tells. */
+bool view_disjoint(const struct json *a, const struct json *b);
+
 /* The value is one that all parts allow, as far as scalars go. */
 bool view_fits(const struct view *v, const struct json *x);
 /* The tightest integer of a keyword: the largest when `most`; -1 when no part has it. */

@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "constrain/constrain.h"
 #include "json/json.h"
+#include "model/gguf.h"
 
 static struct tok             *tok;
 static struct constrain_vocab *vocab;
@@ -159,6 +160,10 @@ static void schema_texts(void **state)
         { "{\"$defs\":{\"n\":{\"type\":\"object\",\"properties\":{\"v\":{\"type\":\"integer\"},\"k\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/$defs/n\"}}},"
           "\"required\":[\"v\",\"k\"]}},\"$ref\":\"#/$defs/n\"}", { "{\"v\":1,\"k\":[]}", "{\"v\":1,\"k\":[{\"v\":2,\"k\":[]}]}" }, { "{\"v\":1}", "{\"v\":1,\"k\":[1]}" } },
         { "{\"$ref\":\"#/properties/a\",\"properties\":{\"a\":{\"type\":\"object\"}}}", { "{\"a\":{}}" }, { "{\"b\":1}" } },
+        { "{\"type\":\"object\",\"properties\":{\"a\":{},\"b\":{}},\"oneOf\":[{\"required\":[\"a\"]},{\"required\":[\"b\"]}]}", { "{\"a\":1}", "{\"b\":1}" },
+          { "{}", "{\"a\":1,\"b\":1}" } },
+        { "{\"oneOf\":[{\"properties\":{\"k\":{\"const\":1},\"x\":{}},\"required\":[\"k\",\"x\"]},{\"properties\":{\"k\":{\"const\":2},\"x\":{},\"y\":{}},\"required\":[\"k\",\"y\"]}]}",
+          { "{\"k\":1,\"x\":1}", "{\"k\":2,\"x\":1,\"y\":1}" }, { "{\"k\":1}", "{\"k\":2,\"x\":1}" } },
         { "{\"type\":\"object\",\"properties\":{\"a\":false,\"b\":true}}", { "{}", "{\"b\":[1]}" }, { "{\"a\":1}" } },
     };
     run_rows(CONSTRAIN_SCHEMA, rows, ARRAY_LEN(rows));
@@ -222,6 +227,264 @@ static void refusals(void **state)
     }
 }
 
+/* --- a real vocabulary --- */
+
+static const char *const walked[] = {
+    "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\",\"maxLength\":20},\"n\":{\"type\":\"number\",\"minimum\":0},\"t\":{\"type\":\"array\","
+    "\"items\":{\"enum\":[\"one\",\"two\",\"three\"]},\"maxItems\":3}},\"required\":[\"name\",\"n\"]}",
+    "{\"anyOf\":[{\"type\":\"string\",\"maxLength\":4},{\"const\":\"a long constant\"},{\"type\":\"string\",\"pattern\":\"^[a-f]{2,9}$\"}]}",
+    "{\"type\":\"object\",\"properties\":{\"the\":{\"type\":\"integer\"},\"there\":{\"type\":\"null\"}},\"additionalProperties\":{\"type\":\"boolean\"}}",
+    "{\"type\":\"string\"}",
+    "true",
+};
+
+static struct tok *tiny_tok(void)
+{
+    char         path[4096];
+    size_t       n;
+    struct gguf *g;
+    struct tok  *t;
+    struct err   e;
+
+    snprintf(path, sizeof path, "%s", unit_data("../../models/curlew-tiny/curlew-tiny.gguf"));
+    char *file = unit_read(path, &n);
+    assert_non_null(file);
+    assert_ok(gguf_open_mem((struct str){ file, n }, "curlew-tiny", &g, &e));
+    assert_ok(tok_from_gguf(g, &t, &e));
+    gguf_close(g);
+    free(file);
+    return t;
+}
+
+/* At every place of random texts: the mask has exactly the tokens that may be taken one by one; a text
+ * that ends is JSON. */
+static void walk(struct constrain *c, const struct tok *t, struct rng *r)
+{
+    struct constrain_run run, twin;
+    struct buf           text;
+    struct err           e;
+    const uint64_t      *mask;
+    bool                 fits;
+    int                  n = tok_n(t);
+
+    buf_init(&text, MIB(1));
+    assert_ok(constrain_start(&run, c, &e));
+    for (int step = 0; step < 60; step++) {
+        uint64_t copy[1024];
+        assert_ok(constrain_mask(&run, &mask, &e));
+        assert_true(n <= 1024 * 64);
+        memcpy(copy, mask, (size_t)(n + 63) / 64 * 8);
+        int32_t some = -1, seen = 0;
+        for (int32_t id = 0; id < n; id++) {
+            assert_ok(constrain_clone(&twin, &run, &e));
+            assert_ok(constrain_token(&twin, id, &fits, &e));
+            constrain_stop(&twin);
+            if (fits != allowed(copy, id)) fail_msg("\"" STR_FMT "\": token %d", STR_ARG(buf_text(&text)), (int)id);
+            if (fits && rng_below(r, (uint64_t)++seen) == 0) some = id;
+        }
+        assert_true(some >= 0);
+        assert_ok(constrain_token(&run, some, &fits, &e));
+        if (tok_is_eog(t, some)) {
+            struct json_doc *doc;
+            assert_ok(json_parse_any(buf_text(&text), NULL, &doc, &e));
+            json_free(doc);
+            break;
+        }
+        buf_str(&text, tok_bytes(t, some, false));
+    }
+    constrain_stop(&run);
+    buf_release(&text);
+}
+
+static void masks_are_exact(void **state)
+{
+    struct tok             *t = tiny_tok();
+    struct constrain_vocab *v;
+    struct err              e;
+    struct rng              r;
+    (void)state;
+
+    rng_seed(&r, 4);
+    assert_ok(constrain_vocab_new(t, tok_n(t), &v, &e));
+    for (size_t i = 0; i < ARRAY_LEN(walked); i++) {
+        struct constrain     *c;
+        struct constrain_conf conf = { .kind = CONSTRAIN_SCHEMA, .text = str_c(walked[i]) };
+        assert_ok(constrain_new(v, &conf, &c, &e));
+        for (int k = 0; k < 4; k++) walk(c, t, &r);
+        constrain_unref(c);
+    }
+    constrain_vocab_free(v);
+    tok_free(t);
+}
+
+/* --- calls --- */
+
+static void calls(void **state)
+{
+    static const struct chat_tool tools[] = {
+        { .name = { "f", 1 }, .parameters = STR("{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"}},\"required\":[\"a\"]}") },
+        { .name = { "now", 3 } },
+    };
+    static const struct {
+        const char *form;
+        bool        all, parallel;
+        const char *only, *text;
+        int         want;
+    } rows[] = {
+        { "hermes", false, true, NULL, "\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call>", 1 },
+        { "hermes", false, true, NULL, "{\"name\":\"now\",\"arguments\":{}}</tool_call>", 1 },
+        { "hermes", false, true, NULL, "{\"name\":\"g\",\"arguments\":{}}</tool_call>", 0 },
+        { "hermes", false, true, NULL, "{\"name\":\"f\",\"arguments\":{\"b\":1}}</tool_call>", 0 },
+        { "hermes", false, true, NULL, "{\"name\":\"now\",\"arguments\":{\"a\":1}}</tool_call>", 0 },
+        { "hermes", true, true, NULL, "<tool_call>{\"name\":\"now\",\"arguments\":{}}</tool_call>\n<tool_call>{\"name\":\"now\",\"arguments\":{}}</tool_call>", 1 },
+        { "hermes", true, false, NULL, "<tool_call>{\"name\":\"now\",\"arguments\":{}}</tool_call>\n<tool_call>{\"name\":\"now\",\"arguments\":{}}</tool_call>", 0 },
+        { "hermes", true, true, "f", "<tool_call>{\"name\":\"now\",\"arguments\":{}}</tool_call>", 0 },
+        { "llama3-json", true, true, NULL, "{\"name\": \"f\", \"parameters\": {\"a\": -3}}", 1 },
+        { "mistral", true, true, NULL, "[TOOL_CALLS][{\"name\": \"f\", \"arguments\": {\"a\": 1}}, {\"name\": \"now\", \"arguments\": {}}]", 1 },
+        { "mistral", true, false, NULL, "[TOOL_CALLS][{\"name\": \"f\", \"arguments\": {\"a\": 1}}, {\"name\": \"now\", \"arguments\": {}}]", 0 },
+        { "mistral", true, true, NULL, "[TOOL_CALLS]f[ARGS]{\"a\": 1}[TOOL_CALLS]now[ARGS]{}", 1 },
+        { "mistral", true, true, NULL, "[TOOL_CALLS]g[ARGS]{}", 0 },
+        { "phi4", true, true, NULL, "<|tool_call|>[{\"name\": \"now\", \"arguments\": {}}]<|/tool_call|>", 1 },
+        { "internlm", true, true, NULL, "<|action_start|><|plugin|>{\"name\": \"now\", \"parameters\": {}}<|action_end|>", 1 },
+        { "nemotron", true, true, NULL, "<TOOLCALL>[{\"name\": \"now\", \"arguments\": {}}]</TOOLCALL>", 1 },
+    };
+    struct err        e;
+    struct constrain *c;
+    (void)state;
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct constrain_conf conf = { .kind = rows[i].all ? CONSTRAIN_CALLS : CONSTRAIN_CALL, .form = rows[i].form, .tool = tools, .n_tool = 2,
+                                       .only = str_c(rows[i].only), .parallel = rows[i].parallel, .param = "tools" };
+        assert_ok(constrain_new(vocab, &conf, &c, &e));
+        if (takes(c, str_c(rows[i].text)) != rows[i].want) fail_msg("%s: %s", rows[i].form, rows[i].text);
+        constrain_unref(c);
+    }
+    struct constrain_conf odd = { .kind = CONSTRAIN_CALLS, .form = "harmony", .tool = tools, .n_tool = 2, .param = "tool_choice" };
+    assert_err(constrain_new(vocab, &odd, &c, &e), ERR_UNSUPP_VALUE, "harmony");
+    assert_string_equal(e.param, "tool_choice");
+}
+
+/* --- limits --- */
+
+/* More places than are remembered: what two sequences hold comes through. */
+static void forgetting(void **state)
+{
+    struct constrain    *c;
+    struct constrain_run a, b;
+    struct err           e;
+    bool                 fits;
+    char                 piece[100];
+    (void)state;
+
+    assert_ok(compile(CONSTRAIN_SCHEMA, "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"maxLength\":400000}}", &c, &e));
+    assert_ok(constrain_start(&a, c, &e));
+    assert_ok(constrain_bytes(&a, STR("[ \"x"), &fits, &e));
+    assert_ok(constrain_clone(&b, &a, &e));
+    assert_ok(constrain_bytes(&b, STR("y\", \""), &fits, &e));
+    memset(piece, 'a', sizeof piece);
+    for (int i = 0; i < 3999; i++) {
+        assert_ok(constrain_bytes(&a, (struct str){ piece, sizeof piece }, &fits, &e));
+        if (!fits) fail_msg("piece %d", i);
+    }
+    assert_ok(constrain_bytes(&a, (struct str){ piece, 99 }, &fits, &e)); // 400,000 with the x
+    assert_true(fits);
+    assert_ok(constrain_bytes(&a, STR("a"), &fits, &e));
+    assert_false(fits);
+    assert_ok(constrain_bytes(&a, STR("\"]"), &fits, &e));
+    assert_true(fits && constrain_must_end(&a));
+    assert_ok(constrain_bytes(&b, STR("\" ]"), &fits, &e));
+    assert_true(fits && constrain_must_end(&b));
+    constrain_stop(&a);
+    constrain_stop(&b);
+    constrain_unref(c);
+}
+
+/* Grammars that would blow up end in an error, soon. */
+static void explosions(void **state)
+{
+    static const char *const texts[] = {
+        "root ::= (\"a\" | \"a\" root)* (\"a\" | x)*\nx ::= (\"a\" x \"a\")* | \"a\" x x",
+        "root ::= ((((\"a\"?){100}){100}){100}){100}",
+        "root ::= a{1000} \"b\"\na ::= (\"a\"? \"a\"?){1000}",
+        "root ::= [^x]{100000} | \"x\"{1,999999}",
+    };
+    (void)state;
+
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        struct constrain    *c;
+        struct constrain_run r;
+        const uint64_t      *mask;
+        struct err           e;
+        bool                 fits = true;
+        if (compile(CONSTRAIN_GBNF, texts[i], &c, &e) < 0) continue;
+        int rc = constrain_start(&r, c, &e);
+        for (int k = 0; k < 300 && rc == 0 && fits; k++) {
+            rc = constrain_mask(&r, &mask, &e);
+            if (rc == 0) rc = constrain_token(&r, 'a', &fits, &e);
+        }
+        if (rc < 0) assert_true(e.msg[0]);
+        constrain_stop(&r);
+        constrain_unref(c);
+    }
+}
+
+/* Every allocation fails once: an error, nothing lost, nothing broken. */
+static void no_memory(void **state)
+{
+    static const char text[] = "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\",\"pattern\":\"^[a-z]+$\"},\"b\":{\"type\":\"integer\",\"minimum\":-5}},"
+                               "\"oneOf\":[{\"required\":[\"a\"]},{\"required\":[\"b\"]}],\"additionalProperties\":{\"enum\":[1,\"x\"]}}";
+    (void)state;
+
+    for (uint64_t at = 1;; at++) {
+        struct constrain_cache k = { 0 };
+        struct constrain_conf  conf = { .kind = CONSTRAIN_SCHEMA, .text = str_c(text) };
+        struct constrain      *c    = NULL;
+        struct constrain_run   r    = { 0 };
+        const uint64_t        *mask;
+        struct err             e;
+        bool                   fits = false;
+        uint64_t               before = mem_count();
+        mem_fail_at(at);
+        int rc = constrain_cache_get(&k, vocab, &conf, &c, &e);
+        if (rc == 0) rc = constrain_start(&r, c, &e);
+        if (rc == 0) rc = constrain_mask(&r, &mask, &e);
+        if (rc == 0) rc = constrain_bytes(&r, STR("{\"a\": \"x\", \"cc\": 1}"), &fits, &e);
+        mem_fail_at(0);
+        bool reached = mem_count() - before >= at;
+        constrain_stop(&r);
+        constrain_unref(c);
+        constrain_cache_clear(&k);
+        if (rc == 0) assert_true(fits);
+        if (!reached) break;
+    }
+}
+
+/* A decode step allocates nothing once its masks were made. */
+static void steps_allocate_nothing(void **state)
+{
+    struct constrain    *c;
+    struct constrain_run r;
+    const uint64_t      *mask;
+    struct err           e;
+    bool                 fits;
+    uint64_t             n = 0;
+    (void)state;
+
+    assert_ok(compile(CONSTRAIN_SCHEMA, "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\"}},\"required\":[\"a\"]}", &c, &e));
+    for (int round = 0; round < 2; round++) {
+        if (round) n = mem_count();
+        assert_ok(constrain_start(&r, c, &e));
+        for (const char *p = "{\"a\": \"some text\"}"; *p; p++) {
+            assert_ok(constrain_mask(&r, &mask, &e));
+            assert_ok(constrain_token(&r, *p, &fits, &e));
+            assert_true(fits);
+        }
+        constrain_stop(&r);
+    }
+    assert_int_equal(mem_count(), n);
+    constrain_unref(c);
+}
+
 static int set_up(void **state)
 {
     struct err e;
@@ -244,6 +507,12 @@ int main(void)
         cmocka_unit_test(gbnf_texts),
         cmocka_unit_test(schema_texts),
         cmocka_unit_test(refusals),
+        cmocka_unit_test(masks_are_exact),
+        cmocka_unit_test(calls),
+        cmocka_unit_test(forgetting),
+        cmocka_unit_test(explosions),
+        cmocka_unit_test(no_memory),
+        cmocka_unit_test(steps_allocate_nothing),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
