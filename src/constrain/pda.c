@@ -230,6 +230,45 @@ int32_t pda_byte(struct pda *p, int32_t conf, uint8_t byte)
     return to;
 }
 
+/* What a frame counts, as far as a token can tell. */
+static uint32_t count_alike(const struct pda *p, const struct pda_frame *f)
+{
+    const struct prog_op *o   = &p->prog.op[f->pc];
+    size_t                len = p->vocab->len_max;
+
+    if (o->max == PROG_INF || (size_t)o->max < (size_t)f->count + len) return f->count;
+    if (f->count >= o->min) return (size_t)o->max >= (size_t)o->min + len + 1 && o->min > 0 ? o->min : f->count ? 1 : 0;
+    return (size_t)o->min > (size_t)f->count + len ? 1 : f->count;
+}
+
+int32_t pda_alike(struct pda *p, int32_t conf)
+{
+    struct pda_conf c   = p->conf[conf];
+    bool            any = false;
+
+    begin(p);
+    p->accept = c.accept;
+    if (c.n_top > 64) return conf;
+    for (uint32_t i = 0; i < c.n_top; i++) {
+        uint32_t         id = p->top[c.top_at + i];
+        struct pda_frame f = p->frame[id], up = p->frame[f.parent];
+        if (f.parent != PDA_ROOT && p->prog.op[up.pc].kind == PROG_REP && p->prog.op[up.pc].plain) {
+            uint32_t count = count_alike(p, &up);
+            if (count != up.count) {
+                uint32_t parent = frame(p, up.pc, count, up.parent);
+                if (parent == PDA_ROOT) return conf;
+                id = frame(p, f.pc, f.count, parent);
+                if (id == PDA_ROOT) return conf;
+                any = true;
+            }
+        }
+        if (mem_grow(&p->out, &p->cap_out, p->n_out + 1, sizeof *p->out, LIM_CONSTRAIN_STACKS) < 0) return conf;
+        p->out[p->n_out++] = id;
+    }
+    int32_t to = any ? intern(p) : conf;
+    return to < 0 ? conf : to;
+}
+
 /* --- life --- */
 
 static void clear(struct pda *p)

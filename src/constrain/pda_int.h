@@ -78,6 +78,9 @@ void          pda_release(struct pda *p);
 
 int32_t pda_first(struct pda *p);                            // before any byte
 int32_t pda_byte(struct pda *p, int32_t conf, uint8_t byte); // PDA_DEAD, PDA_FULL, PDA_ERROR
+/* A configuration that allows the same tokens, one for many: while a string's limits are farther away than
+ * any token is long, it does not matter how far. conf itself when there is none, or no memory. */
+int32_t pda_alike(struct pda *p, int32_t conf);
 /* Forget all but the configurations of p->runs, which get new numbers. Error: NO_MEMORY. */
 NODISCARD int pda_forget(struct pda *p, struct err *e);
 

@@ -20,7 +20,7 @@ static uint32_t plain_left(const struct pda *p, const struct pda_conf *c)
         const struct pda_frame *f = &p->frame[p->top[c->top_at + i]], *up = &p->frame[f->parent];
         const struct prog_op   *o = &p->prog.op[up->pc];
         if (f->parent == PDA_ROOT || o->kind != PROG_REP || !o->plain) continue;
-        if (!prog_has(&p->prog.set[p->prog.op[f->pc].x], 'a')) continue; // in the middle of a character
+        if (!prog_has(&p->prog.set[p->prog.op[f->pc].x], 'z')) continue; // inside a character or an escape
         uint32_t n = o->max == PROG_INF ? PROG_INF : o->max - up->count + 1;
         if (n <= left) continue;
         left = n;
@@ -70,7 +70,7 @@ static int place(struct pda *p)
 
     if (p->n_mask < p->cap_mask) {
         if (!p->masks) { // all at once, so that no step allocates later; pages come as they are written
-            p->masks = mem_array((size_t)p->cap_mask * words, sizeof *p->masks);
+            p->masks = mem_alloc((size_t)p->cap_mask * words * sizeof *p->masks);
             if (!p->masks) return -1;
         }
         return p->n_mask++;
@@ -101,16 +101,18 @@ const uint64_t *pda_mask(struct pda *p, struct constrain_run *r)
 {
     if (p->conf[r->conf].mask >= 0) return mask_at(p, p->conf[r->conf].mask);
     for (int again = 0;; again++) {
+        int32_t conf = pda_alike(p, r->conf);
+        if (p->conf[conf].mask >= 0) return mask_at(p, p->conf[conf].mask);
         int i = place(p);
         if (i < 0) {
             err_nomem(&p->err, "holding an answer to its form");
             return NULL;
         }
         p->mask_conf[i] = -1;
-        int rc          = fill(p, r->conf, mask_at(p, i));
+        int rc          = fill(p, conf, mask_at(p, i));
         if (rc == 0) {
-            p->mask_conf[i]       = r->conf;
-            p->conf[r->conf].mask = i;
+            p->mask_conf[i]    = conf;
+            p->conf[conf].mask = i;
             return mask_at(p, i);
         }
         if (rc == PDA_ERROR) return NULL;

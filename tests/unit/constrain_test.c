@@ -114,7 +114,7 @@ static void schema_texts(void **state)
     static const struct row rows[] = {
         { "true", { "1", "\"a\"", "[]", "{\"a\":[null, {}]}", "-1.5e+10", "false" }, { "", "01", "{a:1}", "[1,]", "nul" } },
         { "{\"type\":\"string\"}", { "\"\"", "\"a\\n\\u00e9\\\"\"", "\"\xE2\x82\xAC\"", "\"\\ud83d\\ude00\"" },
-          { "\"", "a", "\"\n\"", "\"\\x\"", "\"\\ud83d\"", "\"\xFF\"", "\"\xC3\"" } },
+          { "\"", "a", "\"\n\"", "\"\\x\"", "\"\\ud83d\"", "\"\\u{\"", "\"\xFF\"", "\"\xC3\"" } },
         { "{\"type\":\"string\",\"minLength\":2,\"maxLength\":3}", { "\"ab\"", "\"\xE2\x82\xAC\\n\\u0041\"", "\"\\ud83d\\ude00x\"" },
           { "\"a\"", "\"abcd\"", "\"\\ud83d\\ude00\"" } },
         { "{\"type\":\"string\",\"pattern\":\"^a\\\"[b\\\\\\\\]$\"}", { "\"a\\\"b\"", "\"a\\\"\\\\\"" }, { "\"a\\\"c\"", "\"ab\"" } },
@@ -234,6 +234,8 @@ static const char *const walked[] = {
     "\"items\":{\"enum\":[\"one\",\"two\",\"three\"]},\"maxItems\":3}},\"required\":[\"name\",\"n\"]}",
     "{\"anyOf\":[{\"type\":\"string\",\"maxLength\":4},{\"const\":\"a long constant\"},{\"type\":\"string\",\"pattern\":\"^[a-f]{2,9}$\"}]}",
     "{\"type\":\"object\",\"properties\":{\"the\":{\"type\":\"integer\"},\"there\":{\"type\":\"null\"}},\"additionalProperties\":{\"type\":\"boolean\"}}",
+    "{\"type\":\"string\",\"minLength\":70,\"maxLength\":120}",
+    "{\"type\":\"string\",\"maxLength\":60}",
     "{\"type\":\"string\"}",
     "true",
 };
