@@ -4,7 +4,7 @@
 
 build_packages="gcc libc6-dev meson ninja-build pkg-config libevent-dev libssl-dev libjansson-dev
   libpcre2-dev libutf8proc-dev libseccomp-dev"
-test_packages="clang libcmocka-dev python3 curl git"
+test_packages="clang libcmocka-dev python3 python3-jsonschema curl git"
 
 # Does this package, or for virtual ones something that provides it, lie on the machine?
 have_package() {

@@ -71,14 +71,13 @@
 /* --- constraints: schemas, grammars, regular expressions --- */
 #define LIM_CONSTRAIN_TEXT    MIB(1)  // of one; production schemas have under 200 KiB
 #define LIM_CONSTRAIN_ARENA   MIB(64) // while one is built
-#define LIM_CONSTRAIN_NODES   200000  // of its tree, bytes of literals counted
+#define LIM_CONSTRAIN_NODES   400000  // of its tree, bytes of literals counted
 #define LIM_CONSTRAIN_OPS     1000000 // operations of the automaton
 #define LIM_CONSTRAIN_RULES   5000    // of a GBNF grammar: names are looked up one after the other
 #define LIM_CONSTRAIN_VIEWS   5000    // schemas and their combinations, likewise
 #define LIM_CONSTRAIN_MEMBERS 2000    // properties of one object, likewise
-#define LIM_CONSTRAIN_DEPTH   64      // groups in groups; schemas: twice that
+#define LIM_CONSTRAIN_DEPTH   64      // groups in groups; constants of a schema
 #define LIM_CONSTRAIN_HEIGHT  4096    // of a tree: bounds the C stack
-#define LIM_CONSTRAIN_ROUNDS  400     // until it is known which rules can end
 #define LIM_CONSTRAIN_RANGES  512     // parts of one set of characters
 #define LIM_CONSTRAIN_REPEAT  1000000 // {m,n}, maxLength ...: counted, not unrolled
 #define LIM_CONSTRAIN_PATTERN 1024    // bytes of a regular expression

@@ -45,6 +45,11 @@ static int blame(const struct constrain_conf *conf, int rc, struct err *e)
     return -(int)e->code;
 }
 
+static int too_much(struct err *e)
+{
+    return err_set(e, ERR_INVALID_VALUE, "the grammar needs too much memory");
+}
+
 static int compile(struct constrain_vocab *v, const struct constrain_conf *conf, struct constrain *c, struct err *e)
 {
     struct arena a;
@@ -64,8 +69,8 @@ static int compile(struct constrain_vocab *v, const struct constrain_conf *conf,
     if (rc < 0) return rc;
     c->first = pda_first(&c->pda);
     if (c->first >= 0) return 0;
+    if (c->first == PDA_FULL) return too_much(e);
     *e = c->pda.err;
-    if (c->first != PDA_ERROR) err_nomem(e, "building a grammar");
     return -(int)e->code;
 }
 
@@ -194,7 +199,7 @@ static void link_run(struct constrain_run *r, struct constrain *c)
 
 static int failed(struct constrain_run *r, struct err *e)
 {
-    if (r->c->pda.err.code == ERR_NONE) return err_nomem(e, "holding an answer to its form");
+    if (r->c->pda.err.code == ERR_NONE) return too_much(e);
     *e = r->c->pda.err;
     return -(int)e->code;
 }

@@ -171,6 +171,46 @@ struct gram_node *gram_alt(struct gram *g, struct gram_node *const *kid, int n)
     return n == 1 ? kid[0] : inner(g, GRAM_ALT, kid, n);
 }
 
+static int by_lit(const void *a, const void *b)
+{
+    const struct gram_node *x = *(struct gram_node *const *)a, *y = *(struct gram_node *const *)b;
+
+    if ((x->kind == GRAM_LIT) != (y->kind == GRAM_LIT)) return x->kind == GRAM_LIT ? -1 : 1;
+    return x->kind == GRAM_LIT ? str_cmp(x->lit, y->lit) : 0;
+}
+
+/* kid[0 .. n) are sorted literals that are equal up to `at`. */
+static struct gram_node *words(struct gram *g, struct gram_node **kid, int n, size_t at)
+{
+    struct gram_list l = { 0 };
+
+    for (int i = 0, j; i < n && g->rc == 0; i = j) {
+        struct str first = kid[i]->lit;
+        for (j = i + 1; j < n && first.n > at && kid[j]->lit.n > at && kid[j]->lit.p[at] == first.p[at]; j++) {}
+        size_t end = at + 1; // what all of them share
+        while (j - i > 1 && end < first.n && end < kid[j - 1]->lit.n && kid[j - 1]->lit.p[end] == first.p[end]) end++;
+        if (j - i == 1) gram_push(g, &l, gram_lit(g, str_from(first, at)));
+        else if (first.n <= at) gram_push(g, &l, gram_empty(g));
+        else gram_push(g, &l, GRAM_SEQ(g, gram_lit(g, str_sub(first, at, end - at)), words(g, kid + i, j - i, end)));
+    }
+    return gram_alt(g, l.v, l.n);
+}
+
+struct gram_node *gram_words(struct gram *g, struct gram_node **kid, int n)
+{
+    int              n_lit = 0, n_word = 0;
+    struct gram_list l     = { 0 };
+
+    if (g->rc < 0) return NULL;
+    if (n > 1) qsort(kid, (size_t)n, sizeof(kid[0]), by_lit);
+    while (n_lit < n && kid[n_lit]->kind == GRAM_LIT) n_lit++;
+    for (int i = 0; i < n_lit; i++) // each once
+        if (i == 0 || !str_eq(kid[i]->lit, kid[n_word - 1]->lit)) kid[n_word++] = kid[i];
+    if (n_word) gram_push(g, &l, words(g, kid, n_word, 0));
+    for (int i = n_lit; i < n; i++) gram_push(g, &l, kid[i]);
+    return g->rc < 0 ? NULL : gram_alt(g, l.v, l.n);
+}
+
 struct gram_node *gram_rep(struct gram *g, struct gram_node *x, int min, int max)
 {
     if (!x || g->rc < 0) return NULL;

@@ -67,6 +67,9 @@ struct gram_node *gram_class(struct gram *g, const struct gram_range *r, int n, 
 struct gram_node *gram_seq(struct gram *g, struct gram_node *const *kid, int n);
 struct gram_node *gram_alt(struct gram *g, struct gram_node *const *kid, int n);
 struct gram_node *gram_rep(struct gram *g, struct gram_node *x, int min, int max);
+/* One of many literals: those that begin alike share their beginning. Other nodes among them are as in
+ * gram_alt. */
+struct gram_node *gram_words(struct gram *g, struct gram_node **kid, int n);
 struct gram_node *gram_rule(struct gram *g, int rule); // a use of it
 
 /* A new rule; its tree comes with gram_rule_set. -1 on failure. */

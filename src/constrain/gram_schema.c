@@ -18,15 +18,24 @@
 
 /* A view that has a rule. */
 struct view_memo {
-    struct view v;
-    int         rule;
+    uint64_t                hash;
+    const struct view_part *part; // [n]
+    int                     n, rule;
 };
 
-static bool same_view(const struct view *a, const struct view *b)
+static uint64_t view_hash(const struct view *v)
 {
-    if (a->n != b->n || a->never != b->never) return false;
-    for (int i = 0; i < a->n; i++)
-        if (a->part[i].s != b->part[i].s || a->part[i].done != b->part[i].done) return false;
+    uint64_t h = (uint64_t)v->n;
+
+    for (int i = 0; i < v->n; i++) h = (h ^ (uintptr_t)v->part[i].s ^ v->part[i].done) * 0x9E3779B97F4A7C15u;
+    return h;
+}
+
+static bool same_view(const struct view_memo *m, const struct view *v)
+{
+    if (m->n != v->n) return false;
+    for (int i = 0; i < m->n; i++)
+        if (m->part[i].s != v->part[i].s || m->part[i].done != v->part[i].done) return false;
     return true;
 }
 
@@ -221,10 +230,10 @@ static struct gram_node *constants(struct schema *s, const struct view *v)
         if (!one) one = json_get(v->part[i].s, "const");
     }
     if (s->g->rc < 0) return NULL;
-    if (one) return view_fits(v, one) ? gram_json_const(s->g, one, 0) : gram_never(s->g);
+    if (one) return view_fits(v, one, NULL) ? gram_json_const(s->g, one, 0) : gram_never(s->g);
     for (size_t i = 0; i < json_len(list) && s->g->rc == 0; i++)
-        if (view_fits(v, json_at(list, i))) gram_push(s->g, &l, gram_json_const(s->g, json_at(list, i), 0));
-    return gram_alt(s->g, l.v, l.n);
+        if (view_fits(v, json_at(list, i), list)) gram_push(s->g, &l, gram_json_const(s->g, json_at(list, i), 0));
+    return s->g->rc < 0 ? NULL : gram_words(s->g, l.v, l.n);
 }
 
 static bool has(const struct view *v, const char *key)
@@ -306,19 +315,21 @@ static struct gram_node *value(struct schema *s, struct view *v)
     return s->g->rc < 0 ? NULL : gram_alt(s->g, l.v, l.n);
 }
 
+static struct gram_node *nomem(struct schema *s)
+{
+    return gram_fail(s->g, ERR_NO_MEMORY, "out of memory while reading a schema");
+}
+
+/* The rule is there at once, its tree comes later (gram_schema): so nothing here is a recursion. */
 struct gram_node *view_value(struct schema *s, const struct view *v)
 {
-    struct view w = *v;
+    uint64_t hash = view_hash(v);
 
     if (s->g->rc < 0) return NULL;
     if (v->never) return gram_never(s->g);
     if (v->n == 0) return gram_json(s->g, SHARED_VALUE);
-    for (int i = s->n_memo - 1; i >= 0; i--)
-        if (same_view(&s->memo[i].v, v)) return gram_rule(s->g, s->memo[i].rule);
-    if (s->depth == LIM_CONSTRAIN_DEPTH * 2) {
-        schema_fail(s, v->part[0].path, "it is nested more than %d deep", LIM_CONSTRAIN_DEPTH * 2);
-        return NULL;
-    }
+    for (int i = 0; i < s->n_memo; i++)
+        if (s->memo[i].hash == hash && same_view(&s->memo[i], v)) return gram_rule(s->g, s->memo[i].rule);
     if (s->n_memo == LIM_CONSTRAIN_VIEWS) {
         schema_fail(s, v->part[0].path, "there are more than %d schemas and combinations of them", LIM_CONSTRAIN_VIEWS);
         return NULL;
@@ -326,20 +337,17 @@ struct gram_node *view_value(struct schema *s, const struct view *v)
     if (s->n_memo == s->cap_memo) {
         int               cap  = s->cap_memo ? s->cap_memo * 2 : 16;
         struct view_memo *more = arena_array(s->g->a, (size_t)cap, sizeof *more);
-        if (!more) {
-            gram_fail(s->g, ERR_NO_MEMORY, "out of memory while reading a schema");
-            return NULL;
-        }
+        if (!more) return nomem(s);
         if (s->n_memo) memcpy(more, s->memo, (size_t)s->n_memo * sizeof *more);
         s->memo     = more;
         s->cap_memo = cap;
     }
-    int rule = gram_rule_new(s->g);
+    struct view_part *part = arena_array(s->g->a, (size_t)v->n, sizeof *part);
+    int               rule = gram_rule_new(s->g);
+    if (!part) return nomem(s);
     if (rule < 0) return NULL;
-    s->memo[s->n_memo++] = (struct view_memo){ *v, rule };
-    s->depth++;
-    gram_rule_set(s->g, rule, value(s, &w));
-    s->depth--;
+    memcpy(part, v->part, (size_t)v->n * sizeof *part);
+    s->memo[s->n_memo++] = (struct view_memo){ hash, part, v->n, rule };
     return gram_rule(s->g, rule);
 }
 
@@ -359,6 +367,12 @@ struct gram_node *gram_schema(struct gram *g, struct str text, const struct gram
     at     = schema_path(&s, NULL, STR("#"));
     view_add(&s, &v, s.root, at, 0);
     struct gram_node *x = view_value(&s, &v);
+    for (int i = 0; i < s.n_memo && g->rc == 0; i++) { // grows meanwhile
+        struct view w = { .n = s.memo[i].n };
+        int         rule = s.memo[i].rule;
+        memcpy(w.part, s.memo[i].part, (size_t)w.n * sizeof *w.part);
+        gram_rule_set(g, rule, value(&s, &w));
+    }
     schema_release(&s);
     json_free(doc);
     return x;

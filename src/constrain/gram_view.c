@@ -150,7 +150,7 @@ void schema_release(struct schema *s)
 }
 
 /* Keywords by what becomes of them. */
-static const char *const known[] = {
+static const char *const keywords[] = {
     "type", "enum", "const", "properties", "required", "additionalProperties", "unevaluatedProperties", "patternProperties",
     "minProperties", "maxProperties", "items", "prefixItems", "additionalItems", "unevaluatedItems", "minItems", "maxItems",
     "uniqueItems", "anyOf", "oneOf", "allOf", "$ref", "$defs", "definitions", "minLength", "maxLength", "pattern", "format",
@@ -183,7 +183,7 @@ static void check_keys(struct schema *s, const struct view_part *p)
     char what[128], q[LIM_QUOTE_BYTES];
 
     for (struct json_it it = json_it(p->s); json_next(&it) && s->g->rc == 0;) {
-        if (listed(it.key, known, ARRAY_LEN(known)) || !listed(it.key, refused, ARRAY_LEN(refused))) continue;
+        if (listed(it.key, keywords, ARRAY_LEN(keywords)) || !listed(it.key, refused, ARRAY_LEN(refused))) continue;
         if (harmless(p->s, it.key)) continue;
         snprintf(what, sizeof what, "the keyword \"%s\" is not supported", str_quote(q, sizeof q, it.key));
         schema_cannot(s, p->path, what);
@@ -315,7 +315,7 @@ static bool same(const struct json *a, const struct json *b)
     return true;
 }
 
-static bool part_fits(const struct json *s, const struct json *x)
+static bool part_fits(const struct json *s, const struct json *x, const struct json *known)
 {
     static const unsigned kinds[] = { [JSON_T_NULL] = TYPE_NULL, [JSON_T_BOOL] = TYPE_BOOL, [JSON_T_INT] = TYPE_INT,
                                       [JSON_T_REAL] = TYPE_REAL, [JSON_T_STR] = TYPE_STR, [JSON_T_ARR] = TYPE_ARR,
@@ -329,8 +329,8 @@ static bool part_fits(const struct json *s, const struct json *x)
     for (size_t i = 0; json_kind(t) == JSON_T_ARR && i < json_len(t); i++) ok |= type_bit(json_str(json_at(t, i)));
     if (!(bit & ok)) return false;
     if ((k = json_get(s, "const")) && !same(k, x)) return false;
-    bool found = !list;
-    for (size_t i = 0; list && i < json_len(list); i++) found |= same(json_at(list, i), x);
+    bool found = !list || list == known;
+    for (size_t i = 0; !found && i < json_len(list); i++) found |= same(json_at(list, i), x);
     if (!found) return false;
     if (bit & (TYPE_INT | TYPE_REAL)) {
         bool open_lo = json_bool(json_get(s, "exclusiveMinimum")), open_hi = json_bool(json_get(s, "exclusiveMaximum"));
@@ -394,10 +394,10 @@ bool view_disjoint(const struct json *a, const struct json *b)
     return false;
 }
 
-bool view_fits(const struct view *v, const struct json *x)
+bool view_fits(const struct view *v, const struct json *x, const struct json *known)
 {
     for (int i = 0; i < v->n; i++)
-        if (!part_fits(v->part[i].s, x)) return false;
+        if (!part_fits(v->part[i].s, x, known)) return false;
     return !v->never;
 }
 

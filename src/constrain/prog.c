@@ -249,19 +249,92 @@ static bool improve(struct prog_op *v, size_t i)
     return more;
 }
 
+static bool uses(const struct prog_op *o, int k, uint32_t *to)
+{
+    *to = k ? o->y : o->x;
+    switch ((enum prog_kind)o->kind) {
+    case PROG_END:
+    case PROG_NEVER: return false;
+    case PROG_BYTES: return k == 1;
+    case PROG_JUMP: return k == 0;
+    case PROG_SPLIT:
+    case PROG_CALL:
+    case PROG_REP: return true;
+    }
+    return false;
+}
+
+/* From each operation back to those that lead to it, until nothing changes: each may change twice.
+ *   first  [n_op + 1] into by: who uses operation i is by[first[i]] .. by[first[i + 1] - 1]
+ *   queue  [n_op] a ring of those to look at, each in it once at most */
+static void settle(struct prog *p, uint32_t *first, uint32_t *by, uint32_t *queue, uint8_t *in)
+{
+    size_t   n = p->n_op, head = 0, count = n;
+    uint32_t to;
+
+    for (size_t i = 0; i < n; i++)
+        for (int k = 0; k < 2; k++)
+            if (uses(&p->op[i], k, &to)) first[to]++;
+    for (size_t i = 1; i <= n; i++) first[i] += first[i - 1]; // where each one's end
+    for (size_t i = n; i-- > 0;)
+        for (int k = 0; k < 2; k++)
+            if (uses(&p->op[i], k, &to)) by[--first[to]] = (uint32_t)i; // at last where each one's begin
+    for (size_t i = 0; i < n; i++) {
+        queue[i] = (uint32_t)i;
+        in[i]    = 1;
+    }
+    while (count > 0) {
+        uint32_t i = queue[head];
+        head       = head + 1 == n ? 0 : head + 1;
+        count--;
+        in[i] = 0;
+        if (!improve(p->op, i)) continue;
+        for (size_t k = first[i]; k < first[i + 1]; k++) {
+            if (in[by[k]]) continue;
+            in[by[k]]                 = 1;
+            queue[(head + count) % n] = by[k];
+            count++;
+        }
+    }
+}
+
 static int mark_live(struct prog *p, struct err *e)
 {
-    bool more = true;
+    size_t    n     = p->n_op, n_use = 0;
+    uint32_t  to;
+    uint8_t  *in    = mem_array(n, 1);
 
-    for (int round = 0; more; round++) {
-        if (round == LIM_CONSTRAIN_ROUNDS)
-            return err_set(e, ERR_INVALID_VALUE, "the grammar's rules refer to one another more than %d deep",
-                           LIM_CONSTRAIN_ROUNDS);
-        more = false;
-        for (size_t i = 0; i < p->n_op; i++) more |= improve(p->op, round % 2 ? p->n_op - 1 - i : i);
+    for (size_t i = 0; i < n; i++) n_use += (size_t)uses(&p->op[i], 0, &to) + (size_t)uses(&p->op[i], 1, &to);
+    uint32_t *first = mem_array(n + 1, sizeof *first), *by = mem_array(n_use + 1, sizeof *by), *queue = mem_array(n, sizeof *queue);
+    bool      ok    = in && first && by && queue;
+    if (ok) {
+        settle(p, first, by, queue, in);
     }
+    mem_free(in);
+    mem_free(first);
+    mem_free(by);
+    mem_free(queue);
+    if (!ok) return err_nomem(e, "building a grammar");
     if (!p->op[p->start].live) return err_set(e, ERR_INVALID_VALUE, "no text at all would fit");
     return 0;
+}
+
+/* Jumps are for rules that were used before they were there: go where they go. */
+static uint32_t land(const struct prog *p, uint32_t at)
+{
+    for (int i = 0; p->op[at].kind == PROG_JUMP && i < 64; i++) at = p->op[at].x; // a cycle stays one
+    return at;
+}
+
+static void skip_jumps(struct prog *p)
+{
+    uint32_t to;
+
+    for (size_t i = 0; i < p->n_op; i++) {
+        if (uses(&p->op[i], 0, &to)) p->op[i].x = land(p, to);
+        if (uses(&p->op[i], 1, &to)) p->op[i].y = land(p, to);
+    }
+    p->start = land(p, p->start);
 }
 
 /* Where an operation goes without reading a byte; edge 0 and 1, NONE past the last. *push: it grows the stack. */
@@ -383,6 +456,7 @@ int prog_emit(struct prog *p, struct gram *g, const struct gram_node *root, stru
     }
     p->start = m.rc == 0 ? emit(&m, root, 0) : 0;
     int rc = m.rc;
+    if (rc == 0) skip_jumps(p);
     if (rc == 0) rc = mark_live(p, e);
     if (rc == 0) rc = check_left(p, e);
     if (rc < 0) {

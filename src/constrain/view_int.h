@@ -33,7 +33,6 @@ struct schema {
     const struct json            *root;
     struct view_memo             *memo; // views that have a rule
     int                           n_memo, cap_memo;
-    int                           depth;
     struct schema_doc            *docs; // schemas that we wrote ourselves
 };
 
@@ -57,8 +56,8 @@ void schema_release(struct schema *s);
 /* No value can fit both, as far as one look at types, constants and required members tells. */
 bool view_disjoint(const struct json *a, const struct json *b);
 
-/* The value is one that all parts allow, as far as scalars go. */
-bool view_fits(const struct view *v, const struct json *x);
+/* The value is one that all parts allow, as far as scalars go. `known`: an enum that has it, or NULL. */
+bool view_fits(const struct view *v, const struct json *x, const struct json *known);
 /* The tightest integer of a keyword: the largest when `most`; -1 when no part has it. */
 int64_t view_count(struct schema *s, const struct view *v, const char *key, bool most);
 

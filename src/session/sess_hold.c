@@ -66,6 +66,12 @@ static int ready(struct session *s, struct err *e)
     if (s->vocab) return 0;
     s->extra = mem_array((size_t)(s->info.n_vocab + 63) / 64, sizeof *s->extra);
     if (!s->extra) return err_nomem(e, "reading a vocabulary");
+    s->line_end[0] = s->line_end[1] = -1;
+    for (int32_t tok = 0; tok < s->info.n_vocab && tok < tok_n(s->c.tok); tok++) {
+        struct str b = tok_bytes(s->c.tok, tok, false);
+        if (str_eq(b, STR("\n"))) s->line_end[0] = tok;
+        if (str_eq(b, STR("\n\n"))) s->line_end[1] = tok;
+    }
     int rc = constrain_vocab_new(s->c.tok, s->info.n_vocab, &s->vocab, e);
     if (rc == 0) return 0;
     mem_free(s->extra);
@@ -125,11 +131,9 @@ static bool opens_reasoning(const struct session *s, int32_t tok)
     return false;
 }
 
-/* One line end or two. */
 static bool line_end(const struct session *s, int32_t tok)
 {
-    struct str b = tok_bytes(s->c.tok, tok, false);
-    return str_eq(b, STR("\n")) || str_eq(b, STR("\n\n"));
+    return tok == s->line_end[0] || tok == s->line_end[1];
 }
 
 static void allow(uint64_t *mask, int32_t tok)
@@ -148,8 +152,7 @@ static const uint64_t *with_extra(struct choice *ch, const uint64_t *mask)
         for (size_t i = 0; (mark = split_form_think(&s->c.form, i)).p; i++) allow(s->extra, tok_find(s->c.tok, mark));
         return s->extra;
     }
-    for (int32_t tok = 0; tok < s->info.n_vocab; tok++)
-        if (line_end(s, tok)) allow(s->extra, tok);
+    for (int i = 0; i < 2; i++) allow(s->extra, s->line_end[i]);
     return s->extra;
 }
 

@@ -84,6 +84,7 @@ struct session {
     struct sample_scratch *scratch; // forward engines
     struct constrain_vocab *vocab;  // forward engines, made for the first form
     struct constrain_cache forms;
+    int32_t                line_end[2]; // tokens that are one line end or two, -1: there is none
     uint64_t              *extra;   // [words of n_vocab] a mask with tokens that no form has
     struct gen            *gen;     // engines with a loop of their own
 };
