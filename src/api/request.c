@@ -208,6 +208,7 @@ static int finish(struct parse *p, struct err *e)
         return err_param(e, ERR_INVALID_VALUE, "top_logprobs", "top_logprobs needs logprobs to be true");
     int rc = join_lengths(p, e);
     if (rc == 0) rc = join_counts(p, e);
+    if (rc == 0) rc = field_choice_check(p, e);
     if (rc < 0) return rc;
     if (p->stream_options_given && !q->stream) {
         api_req_ignore(q, STR("stream_options"));
