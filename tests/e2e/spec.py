@@ -69,7 +69,7 @@ def test_fewer_passes():
         n, tokens = passes(plain, {"temperature": 0}, LIST)
         assert n >= tokens == 80, (n, tokens)
         n, tokens = passes(spec, {"temperature": 0}, LIST)
-        assert n < 60 and tokens == 80, (n, tokens)
+        assert n < 70 and tokens == 80, (n, tokens)
         n, tokens = passes(spec, {"temperature": 0, "max_tokens": 1}, LIST)
         assert n <= 2 and tokens == 1, (n, tokens)
 
