@@ -239,6 +239,20 @@ static void put_paths(const struct openapi *o, struct buf *b)
     }
 }
 
+/* The text and its notes as a list, in Markdown. */
+static void put_description(struct buf *b, const struct json *info)
+{
+    const struct json *notes = json_get(info, "notes");
+
+    buf_str(b, STR("\"description\":\""));
+    json_put_esc(b, json_str(json_get(info, "description")));
+    for (size_t i = 0; i < json_len(notes); i++) {
+        buf_str(b, i ? STR("\\n- ") : STR("\\n\\n- "));
+        json_put_esc(b, json_str(json_at(notes, i)));
+    }
+    buf_byte(b, '"');
+}
+
 int openapi_write(struct buf *b, struct err *e)
 {
     struct openapi     o;
@@ -250,7 +264,7 @@ int openapi_write(struct buf *b, struct err *e)
     buf_str(b, STR("{\"openapi\":\"3.1.1\",\"info\":{"));
     put_member(b, "title", json_str(json_get(info, "title")));
     buf_byte(b, ',');
-    put_member(b, "description", json_str(json_get(info, "description")));
+    put_description(b, info);
     buf_str(b, STR(",\"version\":\"" CURLEW_VERSION "\"},\"servers\":[{\"url\":\"/\"}],\"paths\":{"));
     put_paths(&o, b);
     buf_str(b, STR("},\"components\":{\"schemas\":{"));
