@@ -213,6 +213,7 @@ static void run(struct gen *g)
     const struct chat_params *p  = &rq->r.params;
     bool                      toks = g->s->info.caps & ENGINE_TOK_IN && rq->prompt.n;
 
+    if (rq->r.echo) choice_echo(&rq->choice[g->choice]);
     g->reads = rq;
     pthread_mutex_lock(&g->lock);
     assert(g->state == GEN_IDLE);
@@ -231,17 +232,42 @@ static void run(struct gen *g)
     pthread_mutex_unlock(&g->lock);
 }
 
+static void fail(struct gen *g, const struct err *e)
+{
+    struct sess_req *rq = g->rq;
+
+    log_error("request_failed", "id=%u error=\"%s\"", rq->id, e->msg);
+    g->rq = NULL;
+    sess_fail(rq, e);
+}
+
+/* No token is wanted: the engine has nothing to do. */
+static void nothing(struct gen *g)
+{
+    struct sess_req *rq = g->rq;
+    struct err       e;
+
+    for (int i = 0; i < rq->r.n_choice; i++) {
+        if (rq->r.echo) choice_echo(&rq->choice[i]);
+        if (choice_end(&rq->choice[i], CHAT_FINISH_LENGTH, &e) < 0) {
+            fail(g, &e);
+            return;
+        }
+    }
+    g->rq = NULL;
+}
+
 static void begin_next(struct gen *g)
 {
-    struct sess_req *rq = g->s->first;
-
-    while (rq && (rq->started || rq->dead)) rq = rq->next;
-    if (!rq) return;
-    g->n_wait--;
-    g->rq     = rq;
-    g->choice = 0;
-    sess_start(rq);
-    run(g);
+    for (struct sess_req *rq = g->s->first; rq && !g->rq; rq = rq->next) {
+        if (rq->started || rq->dead) continue;
+        g->n_wait--;
+        g->rq     = rq;
+        g->choice = 0;
+        sess_start(rq);
+        if (rq->r.n_max == 0) nothing(g); // and on to the next
+        else run(g);
+    }
 }
 
 /* Give the pieces in `box` to the choice that runs. */
@@ -271,15 +297,6 @@ static int end_choice(struct gen *g, const struct engine_gen_result *result, str
     if (++g->choice < rq->r.n_choice) run(g);
     else g->rq = NULL;
     return 0;
-}
-
-static void fail(struct gen *g, const struct err *e)
-{
-    struct sess_req *rq = g->rq;
-
-    log_error("request_failed", "id=%u error=\"%s\"", rq->id, e->msg);
-    g->rq = NULL;
-    sess_fail(rq, e);
 }
 
 bool gen_step(struct session *s)

@@ -96,6 +96,8 @@ NODISCARD int  choice_token(struct choice *ch, int32_t tok, const float *logits,
 NODISCARD int  choice_bytes(struct choice *ch, struct str bytes, bool *over, struct err *e);
 /* The answer ends here, for this reason. */
 NODISCARD int  choice_end(struct choice *ch, enum chat_finish why, struct err *e);
+/* The prompt as text in front of the answer (echo). */
+void           choice_echo(struct choice *ch);
 /* A prompt token's log-probability (echo); logits NULL: there is none (the first). */
 void           choice_prompt_lp(struct choice *ch, int32_t tok, const float *logits);
 
