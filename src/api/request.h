@@ -10,6 +10,7 @@ enum api_kind {
     API_COMPLETION = 1 << 1,
     API_TEXT       = 1 << 2, // tokenize, detokenize, apply-template
     API_INFILL     = 1 << 8, // llama.cpp's /infill
+    API_NATIVE     = 1 << 9, // llama.cpp's /completion
 };
 
 #define API_IGNORED_BYTES 1024 // names of fields without effect, for a reply header

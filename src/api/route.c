@@ -7,6 +7,7 @@ static const struct route routes[] = {
     { HTTP_POST, "/v1/chat/completions", call_begin, API_CHAT },
     { HTTP_POST, "/v1/completions", call_begin, API_COMPLETION },
     { HTTP_POST, "/infill", call_begin, API_INFILL },
+    { HTTP_POST, "/completion", call_begin, API_NATIVE },
     { HTTP_POST, "/v1/tokenize", text_tokenize, API_TEXT },
     { HTTP_POST, "/tokenize", text_tokenize, API_TEXT },
     { HTTP_POST, "/v1/detokenize", text_detokenize, API_TEXT },

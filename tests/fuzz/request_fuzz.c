@@ -39,5 +39,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     parse(body, API_COMPLETION);
     parse(body, API_TEXT);
     parse(body, API_INFILL);
+    parse(body, API_NATIVE);
     return 0;
 }
