@@ -45,9 +45,13 @@ const struct json *openapi_field(const struct openapi *o, const struct field *f,
     return own ? own : json_get(fields, f->name);
 }
 
-const char *openapi_policy(const struct field *f)
+struct str openapi_policy(const struct openapi *o, const struct field *f, unsigned kind)
 {
-    return f->kind == FIELD_IDLE ? "ignored" : f->kind == FIELD_REFUSE ? "refused" : "obeyed";
+    struct str told = json_str(json_get(openapi_field(o, f, kind), "policy"));
+
+    if (f->kind == FIELD_IDLE) return STR("ignored");
+    if (f->kind == FIELD_REFUSE) return STR("refused");
+    return told.n ? told : STR("obeyed");
 }
 
 bool openapi_default(struct buf *b, const struct field *f, unsigned kind)
@@ -116,7 +120,8 @@ static void put_field(const struct openapi *o, struct buf *b, const struct field
 {
     buf_str(b, STR("{"));
     put_member(b, "description", str_c(f->help));
-    buf_printf(b, ",\"x-curlew-policy\":\"%s\"", openapi_policy(f));
+    buf_byte(b, ',');
+    put_member(b, "x-curlew-policy", openapi_policy(o, f, kind));
     switch (f->kind) {
     case FIELD_INT:
         buf_printf(b, ",\"type\":[\"integer\",\"null\"],\"minimum\":%.0f,\"maximum\":%.0f", f->min, f->max);

@@ -146,7 +146,7 @@ static void put_fields(struct page *p, unsigned kind)
         if (!(f->apis & kind)) continue;
         row_begin(p);
         cell(p, str_c(f->name), true);
-        cell(p, str_c(openapi_policy(f)), false);
+        cell(p, openapi_policy(&p->o, f, kind), false);
         buf_clear(&text);
         put_field_type(p, &text, f, kind);
         cell(p, buf_text(&text), false);
