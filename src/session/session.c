@@ -40,6 +40,7 @@ static void free_req(struct sess_req *rq)
     s->n_req--;
     for (int i = 0; i < rq->r.n_choice; i++) choice_release(&rq->choice[i]);
     ids_release(&rq->prompt);
+    ids_release(&rq->breaker);
     arena_release(&rq->arena);
     mem_free(rq);
 }
@@ -154,6 +155,7 @@ static int take(struct session *s, uint32_t id, const struct chat_req *r, struct
     s->n_req++;
     rq->since_us = clock_mono_us();
     ids_init(&rq->prompt, LIM_CTX);
+    ids_init(&rq->breaker, LIM_DRY_BREAKERS);
 
     int rc = check_caps(s, &rq->r, e);
     if (rc == 0) rc = sess_prompt(rq, e);

@@ -46,6 +46,7 @@ struct sess_req {
     struct arena      arena;
     struct chat_req   r;
     struct ids        prompt;      // tokens; empty for text engines
+    struct ids        breaker;     // DRY: tokens that it does not look across
     struct str        text;        // rendered prompt
     int               n_bos;       // tokens at the head that are not the client's
     int               n_prompt, n_cached;
