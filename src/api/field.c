@@ -231,10 +231,30 @@ static int field_effort(struct parse *p, const char *name, const struct json *v,
                      "medium, high, xhigh, max", name, str_quote(q, sizeof q, json_str(v)));
 }
 
+static int field_add_prompt(struct parse *p, const char *name, const struct json *v, struct err *e)
+{
+    if (json_kind(v) != JSON_T_BOOL) return field_type_err(name, v, "a boolean", e);
+    p->q->r.add_prompt  = json_bool(v);
+    p->add_prompt_given = true;
+    return 0;
+}
+
+static int field_template_documents(struct parse *p, const char *name, const struct json *v, struct err *e)
+{
+    char path[ERR_PARAM_MAX];
+
+    if (json_kind(v) != JSON_T_ARR) return field_type_err(name, v, "an array of objects", e);
+    for (size_t i = 0; i < json_len(v); i++) {
+        field_path(path, "%s[%zu]", name, i);
+        if (json_kind(json_at(v, i)) != JSON_T_OBJ) return field_type_err(path, json_at(v, i), "an object", e);
+    }
+    return copy_json(p, v, &p->q->r.documents, e);
+}
+
 /* --- completions: prompt --- */
 
-static int tokens(struct parse *p, const char *name, const struct json *v, struct api_prompt *ret,
-                  struct err *e)
+int field_token_ids(struct parse *p, const char *name, const struct json *v, const int32_t **ret, int *ret_n,
+                    struct err *e)
 {
     size_t   n  = json_len(v);
     int32_t *id = arena_array(p->a, n ? n : 1, sizeof *id);
@@ -246,19 +266,15 @@ static int tokens(struct parse *p, const char *name, const struct json *v, struc
             return err_param(e, ERR_INVALID_VALUE, name, "%s: element %zu is not a token id", name, i);
         id[i] = (int32_t)t;
     }
-    *ret = (struct api_prompt){ .tok = id, .n_tok = (int)n };
+    *ret   = id;
+    *ret_n = (int)n;
     return 0;
 }
 
 static int field_tokens(struct parse *p, const char *name, const struct json *v, struct err *e)
 {
-    struct api_prompt ids = { .n_tok = 0 };
-
     if (json_kind(v) != JSON_T_ARR) return field_type_err(name, v, "an array of token ids", e);
-    int rc = tokens(p, name, v, &ids, e);
-    p->q->tok   = ids.tok;
-    p->q->n_tok = ids.n_tok;
-    return rc;
+    return field_token_ids(p, name, v, &p->q->tok, &p->q->n_tok, e);
 }
 
 static bool is_number(const struct json *v)
@@ -287,7 +303,7 @@ static int field_prompt(struct parse *p, const char *name, const struct json *v,
         if (one) field_path(path, "%s", name);
         else field_path(path, "%s[%zu]", name, i);
         if (json_kind(x) == JSON_T_STR) rc = copy_str(p, json_str(x), &p->q->prompt[i].text, e);
-        else if (json_kind(x) == JSON_T_ARR) rc = tokens(p, path, x, &p->q->prompt[i], e);
+        else if (json_kind(x) == JSON_T_ARR) rc = field_token_ids(p, path, x, &p->q->prompt[i].tok, &p->q->prompt[i].n_tok, e);
         else rc = field_type_err(path, x, "a string or an array of token ids", e);
         if (rc < 0) return rc;
     }
@@ -354,10 +370,12 @@ static int field_extra(struct parse *p, const char *name, const struct json *v, 
 #define CHAT     API_CHAT
 #define COMPL    API_COMPLETION
 #define TEXT     API_TEXT
+#define EMBED    API_EMBED
+#define RERANK   API_RERANK
 #define FILL     API_INFILL
 
 const struct field field_table[] = {
-    { "model", FIELD_STR, BOTH | TEXT, 0, 0, AT(model), NULL, "Id of the model." },
+    { "model", FIELD_STR, BOTH | TEXT | EMBED | RERANK, 0, 0, AT(model), NULL, "Id of the model." },
     { "messages", FIELD_PARSE, CHAT | TEXT, 0, 0, 0, field_messages, "The conversation." },
     { "prompt", FIELD_PARSE, COMPL | API_NATIVE, 0, 0, 0, field_prompt, "Text, token ids, or a list of either." },
     { "stream", FIELD_BOOL, BOTH, 0, 0, AT(stream), NULL, "Answer as server-sent events." },
@@ -408,6 +426,9 @@ const struct field field_table[] = {
     { "reasoning_effort", FIELD_PARSE, CHAT | TEXT, 0, 0, 0, field_effort, "For templates that know it." },
     { "chat_template_kwargs", FIELD_PARSE, CHAT | TEXT, 0, 0, 0, field_kwargs, "Variables of the chat template." },
     { "enable_thinking", FIELD_PARSE, CHAT | TEXT, 0, 0, 0, field_think, "Thinking on or off, where the template can." },
+    { "documents", FIELD_PARSE, CHAT | TEXT, 0, 0, 0, field_template_documents, "Texts for templates that show them." },
+    { "add_generation_prompt", FIELD_PARSE, CHAT | TEXT, 0, 0, 0, field_add_prompt, "false: the template does not open the model's turn." },
+    { "continue_final_message", FIELD_BOOL, CHAT | TEXT, 0, 0, AT(r.continue_final), NULL, "The last message is gone on with instead of answered." },
     { "modalities", FIELD_PARSE, CHAT, 0, 0, 0, field_modalities, "Only text." },
     { "best_of", FIELD_INT, COMPL, 1, LIM_CHOICES, AT(best_of), NULL, "Answers to generate, of which the n most probable by token come back; at least n, not with stream." },
     { "suffix", FIELD_PARSE, COMPL, 0, 0, 0, field_suffix, "Text behind the answer, for models that can fill in the middle." },
@@ -427,6 +448,16 @@ const struct field field_table[] = {
     { "parse_special", FIELD_BOOL, TEXT, 0, 0, AT(parse_special), NULL, "Names of special tokens in the text are those tokens." },
     { "with_pieces", FIELD_BOOL, TEXT, 0, 0, AT(pieces), NULL, "Each token's text comes with it." },
     { "return_token_strs", FIELD_BOOL, TEXT, 0, 0, AT(pieces), NULL, "The same." },
+    { "with_offsets", FIELD_BOOL, TEXT, 0, 0, AT(offsets), NULL, "Each token's first character in the text and the one past its last." },
+    { "return_offsets_mapping", FIELD_BOOL, TEXT, 0, 0, AT(offsets), NULL, "The same." },
+
+    { "input", FIELD_PARSE, EMBED, 0, 0, 0, field_input, "Text, token ids, or a list of either." },
+    { "encoding_format", FIELD_PARSE, EMBED, 0, 0, 0, field_encoding, "float or base64 (little-endian f32)." },
+    { "dimensions", FIELD_INT, EMBED, 1, LIM_EMBD, AT(r.n_dim), NULL, "Only so many values, scaled to length 1 again." },
+    { "query", FIELD_PARSE, RERANK, 0, 0, 0, field_query, "What the documents are compared with." },
+    { "documents", FIELD_PARSE, RERANK, 0, 0, 0, field_documents, "Texts, or objects with a text." },
+    { "top_n", FIELD_INT, RERANK, 1, LIM_CTX, AT(top_n), NULL, "Only the best so many." },
+    { "return_documents", FIELD_BOOL, RERANK, 0, 0, AT(with_documents), NULL, "The reply repeats the documents." },
 
     { "user", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Who asks." },
     { "safety_identifier", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Who asks." },

@@ -68,6 +68,7 @@ bool openapi_default(struct buf *b, const struct field *f, unsigned kind)
         buf_printf(b, "%g", (double)x);
     } else if (f->kind == FIELD_INT) {
         memcpy(&n, at, sizeof n);
+        if (n < f->min) return false; // stands for absent
         buf_printf(b, "%d", n);
     } else if (f->kind == FIELD_BOOL) {
         memcpy(&on, at, sizeof on);
@@ -187,6 +188,7 @@ static void put_path(struct buf *b, const char *path, bool id)
 {
     for (const char *p = path; *p; p++) {
         bool letter = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9');
+        if (*p == '*' && p[1] == '*') continue; // of segments there may be several
         if (*p == '*') buf_str(b, id ? STR("name") : STR("{name}"));
         else buf_byte(b, id && !letter ? '_' : *p);
     }
@@ -207,8 +209,10 @@ static void put_operation(const struct openapi *o, struct buf *b, const struct r
     put_member(b, "summary", entry ? json_str(json_get(entry, "summary")) : STR(""));
     if (r->path[strlen(r->path) - 1] == '*')
         buf_str(b, STR(",\"parameters\":[{\"name\":\"name\",\"in\":\"path\",\"required\":true,\"schema\":{\"type\":\"string\"}}]"));
-    if (r->kind) {
-        openapi_kind(o, (unsigned)r->kind, name);
+    struct str own = json_str(json_get(entry, "request")); // of a dialect that translates
+    if (r->kind || own.n) {
+        if (own.n) str_copy_z(name, sizeof name, own);
+        else openapi_kind(o, (unsigned)r->kind, name);
         buf_str(b, STR(",\"requestBody\":{\"required\":true,\"content\":{"));
         put_schema_ref(b, "application/json", str_c(name));
         buf_str(b, STR("}}"));

@@ -10,6 +10,7 @@
 #include "api/api_int.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "conf/options.h"
 #include "base/utf8.h"
 
 /* In the shape of llama.cpp's own routes (reply_fill.c). */
@@ -147,6 +148,20 @@ static void put_head(struct buf *b, const struct call *c, const char *object)
     buf_str(b, STR(",\"choices\":["));
 }
 
+/* The members that hold thinking: clients look for one or the other. */
+static void put_reasoning(struct buf *b, const struct call *c, struct str text)
+{
+    if (c->reasoning_field != THINK_REASONING) {
+        buf_str(b, STR("\"reasoning_content\":"));
+        json_put_str(b, text);
+    }
+    if (c->reasoning_field == THINK_BOTH) buf_byte(b, ',');
+    if (c->reasoning_field != THINK_CONTENT) {
+        buf_str(b, STR("\"reasoning\":"));
+        json_put_str(b, text);
+    }
+}
+
 static void put_usage(struct buf *b, const struct chat_usage *u)
 {
     buf_printf(b, "{\"prompt_tokens\":%d,\"completion_tokens\":%d,\"total_tokens\":%d,"
@@ -205,6 +220,14 @@ static void text_end(struct call *c, struct buf *b, size_t n_text)
     chunk_end(c, b);
 }
 
+/* The chunk's choice has its delta (or text), of n_text bytes: its log-probabilities, and away with it. */
+static void chunk_close(struct call *c, int choice, struct buf *b, size_t n_text)
+{
+    put_lps(b, c, &c->answer[choice]);
+    buf_str(b, STR(",\"finish_reason\":null}"));
+    text_end(c, b, n_text);
+}
+
 /* A chunk whose delta (or text) is `open`, s escaped, `close`. */
 static void chunk(struct call *c, int choice, struct str open, struct str s, struct str close)
 {
@@ -213,9 +236,7 @@ static void chunk(struct call *c, int choice, struct str open, struct str s, str
     buf_str(b, open);
     json_put_esc(b, s);
     buf_str(b, close);
-    put_lps(b, c, &c->answer[choice]);
-    buf_str(b, STR(",\"finish_reason\":null}"));
-    text_end(c, b, s.n);
+    chunk_close(c, choice, b, s.n);
 }
 
 void reply_stream_start(struct call *c)
@@ -292,6 +313,17 @@ void reply_stream_end(struct call *c)
     http_stream_end(c->http);
 }
 
+static void stream_reasoning(struct call *c, int choice, struct str text)
+{
+    if (c->reasoning_field == THINK_NONE) return;
+    struct buf *b = chunk_begin(c, choice);
+
+    buf_str(b, STR("\"delta\":{"));
+    put_reasoning(b, c, text);
+    buf_byte(b, '}');
+    chunk_close(c, choice, b, text.n);
+}
+
 static void stream_event(struct call *c, int choice, const struct chat_event *ev)
 {
     if (is_llama(c)) {
@@ -303,13 +335,12 @@ static void stream_event(struct call *c, int choice, const struct chat_event *ev
         if (c->kind == API_CHAT) chunk(c, choice, STR("\"delta\":{\"content\":\""), ev->text, STR("\"}"));
         else chunk(c, choice, STR("\"text\":\""), ev->text, STR("\""));
         break;
-    case CHAT_EV_REASONING:
-        chunk(c, choice, STR("\"delta\":{\"reasoning_content\":\""), ev->text, STR("\"}"));
-        break;
+    case CHAT_EV_REASONING: stream_reasoning(c, choice, ev->text); break;
     case CHAT_EV_CALL:
     case CHAT_EV_ARGS: stream_call(c, choice, ev); break;
     case CHAT_EV_FINISH: stream_finish(c, choice); break;
     case CHAT_EV_START:
+    case CHAT_EV_VECTOR:
     case CHAT_EV_LOGPROB:
     case CHAT_EV_END:
     case CHAT_EV_ERROR: break;
@@ -338,6 +369,7 @@ static void keep_event(struct answer *an, const struct chat_event *ev)
     case CHAT_EV_CALL: keep_call(an, ev); break;
     case CHAT_EV_ARGS: json_put_esc(&an->calls, ev->text); break;
     case CHAT_EV_START:
+    case CHAT_EV_VECTOR:
     case CHAT_EV_LOGPROB:
     case CHAT_EV_FINISH:
     case CHAT_EV_END:
@@ -345,15 +377,15 @@ static void keep_event(struct answer *an, const struct chat_event *ev)
     }
 }
 
-static void put_message(struct buf *b, const struct answer *an)
+static void put_message(struct buf *b, const struct call *c, const struct answer *an)
 {
     buf_str(b, STR("\"message\":{\"role\":\"assistant\",\"content\":"));
     if (an->text.n == 0 && an->n_call) buf_str(b, STR("null"));
     else json_put_str(b, buf_text(&an->text));
     buf_str(b, STR(",\"refusal\":null"));
-    if (an->reasoning.n) {
-        buf_str(b, STR(",\"reasoning_content\":"));
-        json_put_str(b, buf_text(&an->reasoning));
+    if (an->reasoning.n && c->reasoning_field != THINK_NONE) {
+        buf_byte(b, ',');
+        put_reasoning(b, c, buf_text(&an->reasoning));
     }
     if (an->n_call) {
         buf_str(b, STR(",\"tool_calls\":["));
@@ -402,7 +434,7 @@ static bool put_whole(struct buf *b, struct call *c)
         lost |= an->text.failed || an->reasoning.failed || an->calls.failed || an->lps.failed;
         buf_printf(b, "%s{\"index\":%d,", i ? "," : "", i);
         if (c->kind == API_CHAT) {
-            put_message(b, an);
+            put_message(b, c, an);
         } else {
             buf_str(b, STR("\"text\":"));
             json_put_str(b, buf_text(&an->text));

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "api/caps.h"
 #include "api/field_int.h"
 #include "base/limits.h"
 
@@ -34,10 +35,14 @@ static int set_int(struct parse *p, const struct field *f, const struct json *v,
     return 0;
 }
 
-static void note_ignored(struct api_req *q, struct str name)
+void api_req_ignore(struct api_req *q, struct str name)
 {
-    size_t at = strlen(q->ignored);
+    size_t     at   = strlen(q->ignored);
+    struct str rest = str_c(q->ignored), had;
 
+    while (rest.n && str_cut(&rest, ',', &had))
+        if (str_eq(str_trim(had), name)) return;
+    q->n_ignored++;
     for (size_t i = 0; i < name.n; i++) { // it goes into a header: plain names only
         char c = name.p[i];
         if (c <= 0x20 || c >= 0x7f || c == ',') return;
@@ -80,7 +85,7 @@ static int one_field(struct parse *p, const struct field *f, const struct json *
         return 0;
     }
     case FIELD_PARSE: return f->parse(p, f->name, v, e);
-    case FIELD_IDLE: note_ignored(p->q, str_c(f->name)); return 0;
+    case FIELD_IDLE: api_req_ignore(p->q, str_c(f->name)); return 0;
     case FIELD_REFUSE:
         if (asks_nothing(v)) return 0;
         break;
@@ -190,9 +195,19 @@ static int finish(struct parse *p, struct err *e)
 {
     struct api_req *q = p->q;
 
+    if (q->r.continue_final && p->add_prompt_given && q->r.add_prompt)
+        return err_param(e, ERR_INVALID_VALUE, "continue_final_message", "continue_final_message and "
+                         "add_generation_prompt cannot both be true");
+    if (q->r.continue_final) q->r.add_prompt = false;
     if (p->kind == API_TEXT) return join_kwargs(p, e); // what is needed depends on the route
     if (p->kind == API_INFILL || p->kind == API_NATIVE) return finish_llama(p, e);
     if (!q->model.p) return err_param(e, ERR_MISSING_PARAM, "model", "model is missing");
+    if (p->kind == API_EMBED && q->r.n_input == 0)
+        return err_param(e, ERR_MISSING_PARAM, "input", "input is missing");
+    if (p->kind == API_RERANK && !q->r.prompt.p)
+        return err_param(e, ERR_MISSING_PARAM, "query", "query is missing");
+    if (p->kind == API_RERANK && q->r.n_input == 0)
+        return err_param(e, ERR_MISSING_PARAM, "documents", "documents is missing");
     if (q->r.fill && q->r.echo)
         return err_param(e, ERR_UNSUPP_PARAM, "echo", "echo does not go together with suffix");
     if (p->kind == API_CHAT && q->r.n_msg == 0)
@@ -209,7 +224,7 @@ static int finish(struct parse *p, struct err *e)
     if (rc == 0) rc = join_counts(p, e);
     if (rc < 0) return rc;
     if (p->stream_options_given && !q->stream) {
-        note_ignored(q, STR("stream_options"));
+        api_req_ignore(q, STR("stream_options"));
         q->include_usage = false;
     }
     return join_kwargs(p, e);
@@ -220,6 +235,8 @@ void api_req_init(enum api_kind kind, struct api_req *ret)
     *ret = (struct api_req){ 0 };
     chat_req_init(&ret->r);
     ret->r.kind = kind == API_CHAT || kind == API_TEXT ? CHAT_KIND_CHAT : CHAT_KIND_TEXT;
+    if (kind == API_EMBED) ret->r.kind = CHAT_KIND_EMBED;
+    if (kind == API_RERANK) ret->r.kind = CHAT_KIND_RANK;
     if (kind == API_COMPLETION) ret->r.n_max = 16; // the API's default there
     ret->n_shown = ret->best_of = 1;
 }
@@ -238,8 +255,9 @@ int api_req_parse(struct str body, enum api_kind kind, struct arena *a, struct a
     for (struct json_it it = json_it(json_root(doc)); rc == 0 && json_next(&it);) {
         const struct field *f = find(it.key, kind);
         if (json_kind(it.val) == JSON_T_NULL) continue; // the same as absent
+        ret->given |= caps_bit(it.key);
         if (f) rc = one_field(&p, f, it.val, e);
-        else note_ignored(ret, it.key);
+        else api_req_ignore(ret, it.key);
     }
     p.root = json_root(doc);
     if (rc == 0) rc = finish(&p, e);

@@ -43,7 +43,7 @@ const char *chat_finish_name(enum chat_finish f)
 
 void chat_req_init(struct chat_req *r)
 {
-    *r = (struct chat_req){ .n_choice = 1, .n_max = -1, .parallel_calls = true };
+    *r = (struct chat_req){ .n_choice = 1, .n_max = -1, .parallel_calls = true, .add_prompt = true };
     chat_params_init(&r->params);
 }
 
@@ -94,6 +94,17 @@ static void pack_params(struct buf *b, const struct chat_params *p)
     for (int i = 0; i < p->n_order; i++) pack_u8(b, (uint8_t)p->order[i]);
 }
 
+static void pack_inputs(struct buf *b, const struct chat_req *r)
+{
+    pack_u32(b, (uint32_t)r->n_input);
+    for (int i = 0; i < r->n_input; i++) {
+        pack_str(b, r->input[i].text);
+        pack_u32(b, (uint32_t)r->input[i].n_tok);
+        for (int k = 0; k < r->input[i].n_tok; k++) pack_i32(b, r->input[i].tok[k]);
+    }
+    pack_i32(b, r->n_dim);
+}
+
 static void pack_fill(struct buf *b, const struct chat_req *r)
 {
     pack_u8(b, r->fill);
@@ -134,6 +145,9 @@ void chat_req_pack(struct buf *b, const struct chat_req *r)
     pack_u8(b, r->parallel_calls);
     pack_opt_str(b, r->template_kwargs);
     pack_opt_str(b, r->effort);
+    pack_opt_str(b, r->documents);
+    pack_u8(b, r->add_prompt);
+    pack_u8(b, r->continue_final);
 
     pack_opt_str(b, r->prompt);
     pack_u32(b, (uint32_t)r->n_prompt_tok);
@@ -153,6 +167,7 @@ void chat_req_pack(struct buf *b, const struct chat_req *r)
     pack_i32(b, r->n_top);
     pack_u8(b, (uint8_t)r->format);
     pack_opt_str(b, r->schema);
+    pack_inputs(b, r);
 }
 
 /* --- unpacking --- */
@@ -271,6 +286,22 @@ static void get_params(struct rd *r, struct chat_params *p)
     for (int i = 0; i < p->n_order; i++) p->order[i] = (enum chat_sampler)get_enum(r, CHAT_SAMPLERS);
 }
 
+static void get_inputs(struct rd *r, struct chat_req *q)
+{
+    bool               wants = q->kind == CHAT_KIND_EMBED || q->kind == CHAT_KIND_RANK;
+    struct chat_input *in    = get_array(r, &q->n_input, LIM_INPUTS, 8, sizeof *in);
+
+    for (int i = 0; i < q->n_input; i++) {
+        in[i].text   = get_str(r);
+        int32_t *tok = get_array(r, &in[i].n_tok, LIM_CTX, 4, sizeof *tok);
+        for (int k = 0; k < in[i].n_tok; k++) tok[k] = get_int(r, 0, LIM_VOCAB);
+        in[i].tok = tok;
+    }
+    q->input = in;
+    q->n_dim = get_int(r, 0, LIM_EMBD);
+    if (wants != (q->n_input > 0)) r->u.failed = true;
+}
+
 static void get_fill(struct rd *r, struct chat_req *q)
 {
     q->fill   = unpack_bool(&r->u);
@@ -305,7 +336,7 @@ int chat_req_unpack(struct str bytes, struct arena *a, struct chat_req *ret, str
     struct chat_req q;
 
     chat_req_init(&q);
-    q.kind = (enum chat_kind)get_enum(&r, CHAT_KIND_TEXT + 1);
+    q.kind = (enum chat_kind)get_enum(&r, CHAT_KIND_RANK + 1);
     struct chat_msg *msg = get_array(&r, &q.n_msg, LIM_MESSAGES, 17, sizeof *msg);
     for (int i = 0; i < q.n_msg; i++) get_msg(&r, &msg[i]);
     q.msg = msg;
@@ -322,6 +353,9 @@ int chat_req_unpack(struct str bytes, struct arena *a, struct chat_req *ret, str
     q.parallel_calls  = unpack_bool(&r.u);
     q.template_kwargs = get_opt_str(&r);
     q.effort          = get_opt_str(&r);
+    q.documents       = get_opt_str(&r);
+    q.add_prompt      = unpack_bool(&r.u);
+    q.continue_final  = unpack_bool(&r.u);
 
     q.prompt = get_opt_str(&r);
     int32_t *tok = get_array(&r, &q.n_prompt_tok, LIM_CTX, 4, sizeof *tok);
@@ -346,6 +380,7 @@ int chat_req_unpack(struct str bytes, struct arena *a, struct chat_req *ret, str
     q.n_top      = get_int(&r, 0, LIM_TOP_LOGPROBS);
     q.format     = (enum chat_format)get_enum(&r, CHAT_FORMAT_SCHEMA + 1);
     q.schema     = get_opt_str(&r);
+    get_inputs(&r, &q);
 
     if (r.no_mem) return err_nomem(e, "reading a request");
     if (!unpack_done(&r.u))
@@ -387,6 +422,10 @@ void chat_event_pack(struct buf *b, const struct chat_event *ev)
         pack_str(b, ev->text);
         break;
     case CHAT_EV_ARGS:
+        pack_i32(b, ev->index);
+        pack_str(b, ev->text);
+        break;
+    case CHAT_EV_VECTOR:
         pack_i32(b, ev->index);
         pack_str(b, ev->text);
         break;
@@ -451,6 +490,11 @@ bool chat_event_unpack(struct unpack *u, struct chat_event *ret, struct chat_log
     case CHAT_EV_ARGS:
         ev.index = get_natural(u);
         ev.text  = unpack_str(u);
+        break;
+    case CHAT_EV_VECTOR:
+        ev.index = get_natural(u);
+        ev.text  = unpack_str(u);
+        if (ev.text.n == 0 || ev.text.n % 4) u->failed = true;
         break;
     case CHAT_EV_LOGPROB:
         ev.prompt_lp = unpack_bool(u);

@@ -53,6 +53,15 @@ enum chat_choice { CHAT_CHOICE_AUTO, CHAT_CHOICE_NONE, CHAT_CHOICE_REQUIRED, CHA
 enum chat_kind {
     CHAT_KIND_CHAT, // messages, through the model's template
     CHAT_KIND_TEXT, // a prompt as it is
+    CHAT_KIND_EMBED, // texts to be made vectors: one VECTOR for each, in any order, then END
+    CHAT_KIND_RANK,  // documents to be compared with a query: likewise, vectors of one value
+};
+
+/* A text to embed or a document: tokens when n_tok > 0, else text. */
+struct chat_input {
+    struct str     text;
+    const int32_t *tok;
+    int            n_tok;
 };
 
 /* A file that a completion in the middle of another one may look at. */
@@ -75,6 +84,9 @@ struct chat_req {
     bool                    parallel_calls;
     struct str              template_kwargs; // JSON object text, or STR_NULL
     struct str              effort;          // reasoning_effort, or STR_NULL
+    struct str              documents;       // JSON array text for the template, or STR_NULL
+    bool                    add_prompt;      // the rendering ends by opening the assistant's turn
+    bool                    continue_final;  // the last message stays open, to be gone on with: not with add_prompt
 
     /* CHAT_KIND_TEXT: tokens when n_prompt_tok > 0, else text */
     struct str     prompt;
@@ -86,6 +98,11 @@ struct chat_req {
     struct str     suffix; // fill
     const struct chat_file *extra; // [n_extra] fill: other files of the same project
     int            n_extra;
+
+    /* CHAT_KIND_EMBED and RANK; a query is `prompt` */
+    const struct chat_input *input; // [n_input]
+    int                      n_input;
+    int                      n_dim; // values wanted of a vector, the first ones; 0: all
 
     /* both */
     struct chat_params params;
@@ -141,6 +158,7 @@ enum chat_event_kind {
     CHAT_EV_ARGS,      // piece of its arguments
     CHAT_EV_LOGPROB,   // one generated token's logprob, before the text event that shows it
     CHAT_EV_FINISH,    // once a choice: why it ended
+    CHAT_EV_VECTOR,    // of an input: index, and text is its values as little-endian f32
     CHAT_EV_END,       // once a request, the last event: usage
     CHAT_EV_ERROR,     // instead of END: nothing follows
 };
@@ -149,9 +167,9 @@ struct chat_event {
     enum chat_event_kind kind;
     int                  choice; // 0 .. n_choice-1; 0 for START, END, ERROR
 
-    struct str                 text;  // TEXT, REASONING, ARGS; CALL: the name
+    struct str                 text;  // TEXT, REASONING, ARGS, VECTOR; CALL: the name
     struct str                 id;    // CALL
-    int                        index; // CALL, ARGS: which call of this choice, from 0
+    int                        index; // CALL, ARGS: which call of this choice, from 0; VECTOR: which input
     struct chat_logprob        lp;    // LOGPROB: the chosen token
     const struct chat_logprob *top;   // [n_top] its alternatives, most probable first
     int                        n_top;

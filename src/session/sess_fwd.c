@@ -15,7 +15,7 @@ int fwd_new(struct session *s, struct err *e)
     const struct engine_info *i = &s->info;
     struct sched_conf         c = { .n_seq = i->n_seq, .n_queue = s->c.n_queue, .n_ctx = i->n_ctx,
                                     .n_page = i->n_kv_page, .page_tok = i->kv_page_tok, .n_batch = i->n_batch,
-                                    .prefix = true };
+                                    .n_swa = i->n_swa, .n_win = i->n_win_page, .prefix = true };
 
     if (c.n_seq > c.n_batch) c.n_seq = c.n_batch;
     c.n_prefill = PREFILL_BESIDE_DECODE < c.n_batch ? PREFILL_BESIDE_DECODE : c.n_batch;
@@ -44,7 +44,9 @@ int fwd_submit(struct sess_req *rq, struct err *e)
 
 void fwd_cancel(struct sess_req *rq)
 {
-    sched_cancel(rq->s->sched, (uint64_t)rq->id + 1);
+    if (!rq->s->sched) return; // encoders: nothing of it is outside its own memory
+    if (rq->embd) embd_cancel(rq);
+    else sched_cancel(rq->s->sched, (uint64_t)rq->id + 1);
 }
 
 bool fwd_waiting(const struct sess_req *rq)
@@ -107,7 +109,7 @@ static int advance(struct session *s, const struct sched_run *run, int row, stru
 
 static void after_forward(struct session *s, const struct sched_plan *plan)
 {
-    int row = 0;
+    int row = 0, row_hidden = 0;
 
     for (int i = 0; i < plan->batch.n_run; i++) {
         const struct sched_run *run = &plan->run[i];
@@ -115,6 +117,11 @@ static void after_forward(struct session *s, const struct sched_plan *plan)
         int                     n   = plan->batch.run[i].n_logits;
         struct err              e;
 
+        if (rq->embd) {
+            if (!rq->dead) embd_rows(s, run, row_hidden, n);
+            row_hidden += n;
+            continue;
+        }
         rq->n_cached = run->n_cached;
         if (!rq->dead && run->n_echo) echo_rows(s, run, row);
         if (!rq->dead && run->sample && advance(s, run, row + n - 1, &e) < 0) {
@@ -140,6 +147,7 @@ bool fwd_step(struct session *s)
     struct sched_plan plan;
     struct err        e;
 
+    embd_refill(s);
     sched_plan(s->sched, &plan);
     if (plan.batch.n_run == 0) return false;
     TRACE(TRACE_SCHED, "plan runs=%d tok=%d decode=%d rows=%d", plan.batch.n_run, plan.n_tok, plan.n_decode,
@@ -147,7 +155,7 @@ bool fwd_step(struct session *s)
     bool begun = false;
     for (int i = 0; i < plan.batch.n_run; i++) { // accepted for good: now a stream may begin
         struct sess_req *rq = plan.run[i].user;
-        rq->n_cached        = plan.run[i].n_cached;
+        if (!rq->embd) rq->n_cached = plan.run[i].n_cached;
         begun |= !rq->started;
         sess_start(rq);
     }

@@ -218,6 +218,23 @@ test("completions", async () => {
   assert.equal(text, HELLO);
 });
 
+test("embeddings", async () => {
+  for (const model of kinds) {
+    const ask = { model, input: ["a", "ab", "abcd"] }; // the state of a byte b has a 1 at b % 4
+    const raw = await client.embeddings.create(ask); // the client asks for base64 and decodes it
+    const half = Math.SQRT1_2;
+    const want = [[0, 1, 0, 0], [0, half, half, 0], [0.5, 0.5, 0.5, 0.5]];
+    raw.data.forEach((d, i) => d.embedding.forEach((v, k) => assert.ok(Math.abs(v - want[i][k]) < 1e-7, `${v}`)));
+    assert.deepEqual(raw.data.map((d) => d.index), [0, 1, 2]);
+    assert.deepEqual(raw.usage, { prompt_tokens: 7, total_tokens: 7 });
+    const plain = await client.embeddings.create({ ...ask, encoding_format: "float", dimensions: 2 });
+    assert.deepEqual(plain.data[0].embedding, [0, 1]);
+    await fails(client.embeddings.create({ ...ask, dimensions: 5 }), OpenAI.BadRequestError, { param: "dimensions" });
+  }
+  const tokens = await client.embeddings.create({ model: "forward", input: [[97], [97, 98]] });
+  assert.deepEqual(tokens.data.map((d) => d.embedding.length), [4, 4]);
+});
+
 test("logprobs", async () => {
   const ask = { model: "forward", messages: says("Hi"), logprobs: true, top_logprobs: 3 };
   const whole = await client.chat.completions.create(ask);

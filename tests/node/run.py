@@ -18,6 +18,7 @@ from serve import SKIPPED, Server  # noqa: E402
 
 SCRIPT = """
 mode {mode}
+embed mean
 on "story"
 repeat 20 "word "
 on "endless"
