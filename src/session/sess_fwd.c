@@ -60,21 +60,6 @@ bool fwd_waiting(const struct sess_req *rq)
     return !rq->started && !sched_is_running(rq->s->sched, (uint64_t)rq->id + 1);
 }
 
-/* The prompt comes back as text in front of each answer. */
-static void echo_text(struct choice *ch)
-{
-    struct sess_req  *rq = ch->rq;
-    struct buf        b;
-    struct err        e;
-    struct chat_event ev = { .kind = CHAT_EV_TEXT, .choice = ch->index, .text = rq->text };
-
-    buf_init(&b, LIM_PROMPT_BYTES * 4);
-    if (rq->r.n_prompt_tok && tok_decode(rq->s->c.tok, rq->prompt.id, rq->prompt.n, false, &b, &e) == 0)
-        ev.text = buf_text(&b);
-    if (ev.text.n) sess_emit(rq, &ev);
-    buf_release(&b);
-}
-
 /* Rows of prompt positions: the row at position p tells of token p + 1. */
 static void echo_rows(struct session *s, const struct sched_run *run, int row)
 {
@@ -93,7 +78,7 @@ static void echo_rows(struct session *s, const struct sched_run *run, int row)
 static void begin(struct choice *ch)
 {
     ch->begun = true;
-    if (ch->rq->r.echo) echo_text(ch);
+    if (ch->rq->r.echo) choice_echo(ch);
 }
 
 /* The next token by this row of logits: sampled, told, and given to the scheduler. SCHED_NEXT: the row behind it is there,
