@@ -49,6 +49,8 @@
 #define LIM_STOPS         16
 #define LIM_STOP_BYTES    1024 // one stop sequence; it bounds the text held back
 #define LIM_CHOICES       16   // n
+#define LIM_SALT_BYTES    512  // cache_salt, prompt_cache_key: names, not texts
+#define LIM_SALTS         4096 // that a worker tells apart at a time: 4 MiB of names at most
 #define LIM_PROMPTS       256  // prompts of one completions request
 #define LIM_TOP_LOGPROBS  20
 #define LIM_LOGIT_BIAS    1024

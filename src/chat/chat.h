@@ -55,6 +55,9 @@ enum chat_kind {
     CHAT_KIND_TEXT, // a prompt as it is
 };
 
+/* At the context's end: the answer ends, or the oldest half of the text is dropped. */
+enum chat_shift { CHAT_SHIFT_DEFAULT, CHAT_SHIFT_OFF, CHAT_SHIFT_ON };
+
 enum chat_format { CHAT_FORMAT_TEXT, CHAT_FORMAT_JSON, CHAT_FORMAT_SCHEMA };
 
 struct chat_req {
@@ -89,6 +92,15 @@ struct chat_req {
     int                n_top;      // alternatives per token, 0..LIM_TOP_LOGPROBS
     enum chat_format   format;
     struct str         schema;     // CHAT_FORMAT_SCHEMA: JSON Schema text
+
+    /* Computed text is shared only between requests with the same three, so that nobody can learn from the time of an
+     * answer what another asked. */
+    struct str cache_key;  // prompt_cache_key, or STR_NULL
+    struct str cache_salt; // or STR_NULL
+    uint64_t   client;     // whose API key it came with, also for fairness; 0: nobody's
+
+    enum chat_shift context_shift;
+    int             n_keep; // tokens that a shift keeps at the head; -1: the prompt's
 };
 
 void chat_req_init(struct chat_req *r); // defaults of everything

@@ -136,7 +136,7 @@ int serve_model_open(const struct settings *s, const char *id, const struct engi
 
     sc = (struct session_conf){ .ops = m.ops, .engine = m.engine, .tok = m.tok, .tmpl = m.tmpl,
                                 .form = split_detect(text), .n_queue = (int)s->queue,
-                                .queue_ms = (int)s->queue_ms };
+                                .queue_ms = (int)s->queue_ms, .context_shift = s->context_shift };
     tmpl_caps(m.tmpl, &sc.caps);
     rc = describe(&m, &i, &sc.caps, file, e);
     if (rc == 0) rc = session_new(&sc, &m.session, e);

@@ -20,6 +20,7 @@ int session_new(const struct session_conf *c, struct session **ret, struct err *
     s->c = *c;
     c->ops->info(c->engine, &s->info);
     buf_init(&s->out, LIM_CHAN_OUT);
+    map_init(&s->salt, LIM_SALTS);
     int rc = forwards(s) ? fwd_new(s, e) : gen_new(s, e);
     if (rc < 0) {
         session_free(s);
@@ -51,6 +52,8 @@ void session_free(struct session *s)
     if (s->gen) gen_free(s);
     if (s->sched) fwd_free(s);
     sample_scratch_free(s->scratch);
+    sess_salts_release(s);
+    map_release(&s->salt);
     buf_release(&s->out);
     mem_free(s);
 }
@@ -111,6 +114,8 @@ static int check_caps(const struct session *s, const struct chat_req *r, struct 
         return err_param(e, ERR_UNSUPP_PARAM, "logit_bias", "logit_bias is not available with this model's engine");
     if (r->n_prompt_tok && !(s->info.caps & ENGINE_TOK_IN))
         return err_param(e, ERR_UNSUPP_PARAM, "prompt", "this model's engine takes text, not token ids");
+    if (r->context_shift == CHAT_SHIFT_ON)
+        return err_param(e, ERR_UNSUPP_PARAM, "context_shift", "context_shift is not available with this model's engine");
     if (r->ignore_eos)
         return err_param(e, ERR_UNSUPP_PARAM, "ignore_eos", "ignore_eos is not available with this model's engine");
     return 0;

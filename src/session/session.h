@@ -26,6 +26,7 @@ struct session_conf {
     struct split_form        form;
     int                      n_queue;  // requests that may wait
     int                      queue_ms; // how long
+    bool                     context_shift; // for requests that do not say
 };
 
 NODISCARD int session_new(const struct session_conf *c, struct session **ret, struct err *e);

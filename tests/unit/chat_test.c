@@ -36,6 +36,8 @@ static struct chat_req sample_req(void)
     r.params.order[0] = CHAT_SAMPLER_TEMPERATURE, r.params.n_order = 1;
     r.n_choice = 3, r.n_max = 77, r.stop = stop, r.n_stop = 2;
     r.logprobs = true, r.n_top = 4;
+    r.cache_key = STR("key"), r.cache_salt = STR("salt"), r.client = 1ull << 63;
+    r.context_shift = CHAT_SHIFT_ON, r.n_keep = -1;
     return r;
 }
 
@@ -64,6 +66,9 @@ static void request_round_trip(void **state)
     assert_true(got.tool[0].strict && !got.parallel_calls && got.params.has_seed);
     assert_true(got.params.seed == UINT64_MAX && got.params.bias[1].bias == 1.5f);
     assert_str(got.stop[1], "\n\n");
+    assert_str(got.cache_key, "key");
+    assert_str(got.cache_salt, "salt");
+    assert_true(got.client == 1ull << 63 && got.context_shift == CHAT_SHIFT_ON && got.n_keep == -1);
     chat_req_pack(&again, &got);
     assert_true(str_eq(buf_text(&b), buf_text(&again)));
 
@@ -96,6 +101,7 @@ static void request_bent(void **state)
             arena_clear(&a);
             if (chat_req_unpack(buf_text(&b), &a, &got, &e) == 0) {
                 assert_in_range(got.n_choice, 1, LIM_CHOICES);
+                assert_true(got.context_shift <= CHAT_SHIFT_ON && got.n_keep >= -1);
                 assert_true(got.n_stop <= LIM_STOPS && got.n_top <= LIM_TOP_LOGPROBS && got.n_max >= -1);
                 for (int m = 0; m < got.n_msg; m++) assert_true(got.msg[m].role < CHAT_ROLES);
             } else {

@@ -872,6 +872,107 @@ static void no_malloc_after_adding(void **state)
 
 /* --- pages by themselves --- */
 
+/* --- salts --- */
+
+/* Whatever the salts, and whoever is served beside or before whom: what one salt computed, another does not find. */
+static void salts_never_share(void **state)
+{
+    static const uint64_t salts[] = { 0, 1, 2, UINT64_MAX };
+    struct sched_conf c = small;
+    struct sched_plan p;
+    struct sched     *s;
+    (void)state;
+
+    c.n_page = 256;
+    s = start(&c);
+    for (int round = 0; round < 2; round++)
+        for (size_t i = 0; i < ARRAY_LEN(salts); i++) {
+            struct sched_req r = req(10 * i + (uint64_t)round + 1, 0, 100, 2);
+            r.salt = salts[i];
+            add(s, r);
+            sched_plan(s, &p);
+            assert_int_equal(p.run[0].n_cached, round ? 96 : 0);
+            go_on(s, &p);
+            drain(s);
+        }
+    /* at once, too: nobody waits for another salt's pages or gets one */
+    for (size_t i = 0; i < ARRAY_LEN(salts); i++) {
+        struct sched_req r = req(100 + i, 500, 60, 2);
+        r.salt = salts[i];
+        add(s, r);
+    }
+    bool shared = false;
+    while (step(s, &p))
+        for (int i = 0; i < p.batch.n_run; i++)
+            for (int k = 0; k < i; k++) shared |= p.batch.run[i].page[0] == p.batch.run[k].page[0];
+    assert_false(shared);
+    sched_free(s);
+}
+
+/* --- context shift --- */
+
+/* Context 64, 50 tokens of prompt of which 10 stay: at the end (64 - 10) / 2 go, so 37 are left, and again each 27
+ * tokens. Everything is computed again, and what was known of the head is used. */
+static void context_shift(void **state)
+{
+    struct sched_conf c = small;
+    struct sched_plan p;
+    struct sched     *s;
+    int32_t           want[64];
+    int               n = 50, n_gen = 0;
+    (void)state;
+
+    c.n_ctx = 64;
+    s = start(&c);
+    struct sched_req r = req(1, 0, 50, 100);
+    r.shift  = true;
+    r.n_keep = 10;
+    add(s, r);
+    for (int i = 0; i < n; i++) want[i] = i;
+    for (enum sched_more more = SCHED_MORE; more == SCHED_MORE;) {
+        sched_plan(s, &p);
+        assert_int_equal(p.batch.n_run, 1);
+        const struct engine_run *run = &p.batch.run[0];
+        for (int i = 0; i < run->n_tok; i++) assert_int_equal(run->tok[i], want[run->pos + i]);
+        assert_true(run->pos + run->n_tok <= n && p.run[0].n_cached == 0);
+        bool      sample = p.run[0].sample;
+        sched_seq seq = p.run[0].seq;
+        assert_int_equal(sample, run->pos + run->n_tok == n);
+        if (n == 37 && n_gen > 14 && run->n_tok > 1) assert_int_equal(run->pos, 8); // the page of what stayed
+        sched_done(s, true);
+        if (!sample) continue;
+        more = sched_token(s, seq, 1000 + n_gen);
+        want[n++] = 1000 + n_gen++;
+        assert_true(sched_check(s));
+        if (n < 64) continue;
+        memmove(want + 10, want + 37, 27 * sizeof *want);
+        n = 37;
+        if (more != SCHED_FULL) assert_true(sched_token(s, seq, 1) == SCHED_GONE);
+    }
+    assert_int_equal(n_gen, 100);
+    sched_free(s);
+}
+
+/* Without being asked for, or without a number of tokens, an answer ends with the context. */
+static void no_shift(void **state)
+{
+    struct sched_conf c = small;
+    struct sched_plan p;
+    (void)state;
+
+    c.n_ctx = 64;
+    for (int i = 0; i < 2; i++) {
+        struct sched    *s = start(&c);
+        struct sched_req r = req(1, 0, 50, i ? -1 : 100);
+        r.shift = i;
+        add(s, r);
+        int n = 0;
+        while (step(s, &p)) n += p.run[0].decode;
+        assert_int_equal(n, 13); // the first of 14 comes with the prompt
+        sched_free(s);
+    }
+}
+
 /* --- windows --- */
 
 /* A window of 20 positions touches at most 4 pages of 8. */
@@ -1036,6 +1137,9 @@ int main(void)
         cmocka_unit_test(deadlines_are_the_callers),
         cmocka_unit_test(every_allocation_fails_once),
         cmocka_unit_test(no_malloc_after_adding),
+        cmocka_unit_test(salts_never_share),
+        cmocka_unit_test(context_shift),
+        cmocka_unit_test(no_shift),
         cmocka_unit_test(window_pages_do_not_grow),
         cmocka_unit_test(prefix_needs_its_window),
         cmocka_unit_test(windows_bound_admission),
