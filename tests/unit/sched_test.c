@@ -872,6 +872,73 @@ static void no_malloc_after_adding(void **state)
 
 /* --- pages by themselves --- */
 
+/* --- leaving --- */
+
+/* 128 sequences, some with shared beginnings and a window; 100 of them go at random moments: before a plan, while it
+ * is out, after it, and before their token comes. All pages come back, and those who stay get what they were owed. */
+static void cancelling_leaks_no_page(void **state)
+{
+    enum { ALL = 128, GO = 100 };
+    struct rng r;
+    (void)state;
+
+    for (int windows = 0; windows < 2; windows++)
+        for (uint64_t seed = 1; seed <= 5; seed++) {
+            struct sched_conf c = small;
+            struct sched_plan p;
+            int order[ALL], n_gone = 0, n_got[ALL + 1] = { 0 };
+            bool gone[ALL + 1] = { 0 };
+            rng_seed(&r, seed);
+            c.n_seq = c.n_batch = ALL;
+            c.n_page = seed & 1 ? 300 : 4096;
+            if (windows) c.n_swa = 20, c.n_win = seed & 1 ? 150 : 1000;
+            struct sched *s = start(&c);
+            for (int i = 0; i < ALL; i++) {
+                add(s, req((uint64_t)i + 1, i % 3 * 1000, 30 + i % 50, 40));
+                order[i] = i + 1;
+            }
+            for (int i = ALL - 1; i > 0; i--) {
+                int j = (int)rng_below(&r, (uint64_t)i + 1), id = order[i];
+                order[i] = order[j];
+                order[j] = id;
+            }
+            for (bool runs = true; runs;) {
+                static struct { sched_seq seq; uint64_t id; } took[ALL];
+                int n = 0;
+#define SOME_GO                                                                                \
+    for (; n_gone < GO && rng_below(&r, 3) == 0; n_gone++) {                                   \
+        assert_true(sched_cancel(s, (uint64_t)order[n_gone]) || n_got[order[n_gone]] == 40);   \
+        gone[order[n_gone]] = true;                                                            \
+        assert_true(sched_check(s));                                                           \
+    }
+                SOME_GO
+                sched_plan(s, &p);
+                runs = p.batch.n_run > 0;
+                if (!runs) break;
+                for (int i = 0; i < p.batch.n_run; i++)
+                    if (p.run[i].sample) took[n].seq = p.run[i].seq, took[n++].id = p.run[i].id;
+                SOME_GO
+                sched_done(s, rng_below(&r, 8) != 0);
+                SOME_GO
+                for (int i = 0; i < n; i++) {
+                    SOME_GO
+                    enum sched_more more = sched_token(s, took[i].seq, 7);
+                    if (gone[took[i].id]) assert_true(more == SCHED_GONE);
+                    if (more == SCHED_GONE) continue; // or its pass failed
+                    n_got[took[i].id]++;
+                    if (more == SCHED_FULL) sched_finish(s, took[i].seq);
+                }
+            }
+            struct sched_stats st = stats(s);
+            assert_int_equal(n_gone, GO);
+            for (int i = 1; i <= ALL; i++) assert_true(gone[i] || n_got[i] == 40);
+            assert_int_equal(st.n_page_used + st.n_win_used + st.n_running + st.n_waiting, 0);
+            assert_int_equal(st.n_page_free + st.n_page_cached, c.n_page);
+            assert_int_equal(st.n_win_free + st.n_win_cached, c.n_win);
+            sched_free(s);
+        }
+}
+
 /* --- salts --- */
 
 /* Whatever the salts, and whoever is served beside or before whom: what one salt computed, another does not find. */
@@ -1137,6 +1204,7 @@ int main(void)
         cmocka_unit_test(deadlines_are_the_callers),
         cmocka_unit_test(every_allocation_fails_once),
         cmocka_unit_test(no_malloc_after_adding),
+        cmocka_unit_test(cancelling_leaks_no_page),
         cmocka_unit_test(salts_never_share),
         cmocka_unit_test(context_shift),
         cmocka_unit_test(no_shift),
