@@ -140,6 +140,27 @@ static int field_top_k(struct parse *p, const char *name, const struct json *v, 
     return 0;
 }
 
+/* --- the cache and the context --- */
+
+static int field_cache_name(struct parse *p, const char *name, const struct json *v, struct err *e)
+{
+    bool salt = str_eq(str_c(name), STR("cache_salt"));
+
+    if (json_kind(v) != JSON_T_STR) return field_type_err(name, v, "a string", e);
+    struct str s = json_str(v);
+    if (s.n > LIM_SALT_BYTES)
+        return err_param(e, ERR_STRING_TOO_LONG, name, "%s has %zu bytes, the limit is %d", name, s.n, LIM_SALT_BYTES);
+    if (s.n == 0) return 0; // the same as absent
+    return copy_str(p, s, salt ? &p->q->r.cache_salt : &p->q->r.cache_key, e);
+}
+
+static int field_shift(struct parse *p, const char *name, const struct json *v, struct err *e)
+{
+    if (json_kind(v) != JSON_T_BOOL) return field_type_err(name, v, "a boolean", e);
+    p->q->r.context_shift = json_bool(v) ? CHAT_SHIFT_ON : CHAT_SHIFT_OFF;
+    return 0;
+}
+
 /* --- what else comes back --- */
 
 static int field_logprobs(struct parse *p, const char *name, const struct json *v, struct err *e)
@@ -404,6 +425,10 @@ const struct field field_table[] = {
     { "mirostat_tau", FIELD_NUM, BOTH, 0, 100, PAR(mirostat_tau), NULL, "Its target surprise, in bits." },
     { "mirostat_eta", FIELD_NUM, BOTH, 0, 1, PAR(mirostat_eta), NULL, "Its learning rate." },
     { "samplers", FIELD_PARSE, BOTH, 0, 0, 0, field_samplers, "The samplers that run, in this order." },
+    { "prompt_cache_key", FIELD_PARSE, BOTH, 0, 0, 0, field_cache_name, "Share computed prompts with requests of this key only." },
+    { "cache_salt", FIELD_PARSE, BOTH, 0, 0, 0, field_cache_name, "... and of this salt only." },
+    { "context_shift", FIELD_PARSE, BOTH, 0, 0, 0, field_shift, "At the context's end drop old text and go on, up to max_tokens." },
+    { "n_keep", FIELD_INT, BOTH, -1, LIM_CTX, AT(r.n_keep), NULL, "Tokens at the head that a context shift keeps; -1: the prompt." },
     { "tools", FIELD_PARSE, CHAT | TEXT, 0, 0, 0, field_tools, "Functions that the model may call." },
     { "tool_choice", FIELD_PARSE, CHAT, 0, 0, 0, field_tool_choice, "none, auto, required, a function, or allowed_tools." },
     { "parallel_tool_calls", FIELD_BOOL, CHAT, 0, 0, AT(r.parallel_calls), NULL, "false: at most one call." },

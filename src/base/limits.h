@@ -60,6 +60,8 @@
 #define LIM_BREAKER_BYTES 128  // one sequence breaker of DRY
 #define LIM_FILES         64   // other files that a completion in the middle may look at
 #define LIM_CHOICES       16   // n
+#define LIM_SALT_BYTES    512  // cache_salt, prompt_cache_key: names, not texts
+#define LIM_SALTS         4096 // that a worker tells apart at a time: 4 MiB of names at most
 #define LIM_PROMPTS       256  // prompts of one completions request
 #define LIM_INPUTS        2048 // texts of one embeddings request, documents of one rerank request: OpenAI's limit
 #define LIM_TOP_LOGPROBS  20

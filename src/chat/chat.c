@@ -170,6 +170,11 @@ void chat_req_pack(struct buf *b, const struct chat_req *r)
     pack_opt_str(b, r->schema);
     pack_inputs(b, r);
     pack_opt_str(b, r->format_field);
+    pack_opt_str(b, r->cache_key);
+    pack_opt_str(b, r->cache_salt);
+    pack_u64(b, r->client);
+    pack_u8(b, (uint8_t)r->context_shift);
+    pack_i32(b, r->n_keep);
 }
 
 /* --- unpacking --- */
@@ -385,6 +390,12 @@ int chat_req_unpack(struct str bytes, struct arena *a, struct chat_req *ret, str
     q.schema     = get_opt_str(&r);
     get_inputs(&r, &q);
     q.format_field = get_opt_str(&r);
+    q.cache_key  = get_opt_str(&r);
+    q.cache_salt = get_opt_str(&r);
+    if (q.cache_key.n > LIM_SALT_BYTES || q.cache_salt.n > LIM_SALT_BYTES) r.u.failed = true;
+    q.client        = unpack_u64(&r.u);
+    q.context_shift = (enum chat_shift)get_enum(&r, CHAT_SHIFT_ON + 1);
+    q.n_keep        = get_int(&r, -1, LIM_CTX);
 
     if (r.no_mem) return err_nomem(e, "reading a request");
     if (!unpack_done(&r.u))

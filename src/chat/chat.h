@@ -58,6 +58,9 @@ enum chat_kind {
     CHAT_KIND_RANK,  // documents to be compared with a query: likewise, vectors of one value
 };
 
+/* At the context's end: the answer ends, or the oldest half of the text is dropped. */
+enum chat_shift { CHAT_SHIFT_DEFAULT, CHAT_SHIFT_OFF, CHAT_SHIFT_ON };
+
 /* A text to embed or a document: tokens when n_tok > 0, else text. */
 struct chat_input {
     struct str     text;
@@ -130,6 +133,15 @@ struct chat_req {
     enum chat_format   format;
     struct str         schema;     // SCHEMA: JSON Schema text; GRAMMAR, REGEX: theirs
     struct str         format_field; // which field of the request asked for the format, for messages
+
+    /* Computed text is shared only between requests with the same three, so that nobody can learn from the time of an
+     * answer what another asked. */
+    struct str cache_key;  // prompt_cache_key, or STR_NULL
+    struct str cache_salt; // or STR_NULL
+    uint64_t   client;     // whose API key it came with, also for fairness; 0: nobody's
+
+    enum chat_shift context_shift;
+    int             n_keep; // tokens that a shift keeps at the head; -1: the prompt's
 };
 
 void chat_req_init(struct chat_req *r); // defaults of everything

@@ -85,6 +85,10 @@ const struct opt opt_table[] = {
       .roles = OPT_SERVE | OPT_BENCH | OPT_WORKER | OPT_RUN, .offset = AT(kv_type),
       .help = "What keys and values are kept as: f16 (f32 for files in F32), or q8_0 for about half the memory and a "
               "small loss of precision; models whose heads are no multiple of 32 values keep f16." },
+    { .name = "context-shift", .type = OPT_FLAG, .roles = OPT_SERVE | OPT_WORKER, .offset = AT(context_shift),
+      .help = "An answer that reaches the context's end goes on, where max_tokens asks for more: half of the text "
+              "behind the first n_keep tokens is dropped and the rest computed again. Requests may say context_shift "
+              "themselves; otherwise such an answer ends with finish_reason length." },
     { .name = "threads", .letter = 't', .arg = "COUNT", .type = OPT_INT, .def = "0", .min = 0, .max = 1024,
       .roles = OPT_SERVE | OPT_BENCH | OPT_WORKER | OPT_RUN, .offset = AT(threads),
       .help = "Compute threads; 0: one for each core that this process may use." },

@@ -20,7 +20,8 @@
  *                  y[r] = fma((float)dot, dw * dx, y[r])   for each block of 32 columns in order, with
  *                  `dot` the exact integer dot product of the block. Q6_K, which has a scale for 16
  *                  columns, does the two halves one after the other; Q4_K subtracts its minimum first:
- *                  y[r] = fma(-m, sum, y[r]). Scales d * sc and minima dmin * mn are exact products.
+ *                  y[r] = fma(-m, sum, y[r]). Scales d * sc and minima dmin * mn are exact products. MXFP4:
+ *                  values are taken twice, so that they are whole, and dw is half the block's power of two.
  */
 #ifndef CURLEW_KERN_KERN_H
 #define CURLEW_KERN_KERN_H
@@ -39,6 +40,7 @@ enum kern_type {
     KERN_Q5_0,
     KERN_Q6_K,
     KERN_Q4_K,
+    KERN_MXFP4,
     KERN_TYPES
 };
 

@@ -41,6 +41,14 @@ struct pack_q4k { // Q4_K, 256 columns: d * sc * u - dmin * mn, a scale and a mi
     uint16_t dmin[KERN_ROWS];
 };
 
+struct pack_mx4 { // MXFP4: 2^(e - 128) * table[u], nibbles as in pack_q4; the scale as bf16, which has its range
+    uint8_t  q[2][4][KERN_ROWS][4];
+    uint16_t d[2][KERN_ROWS];
+};
+/* Twice the values of E2M1 (sign 1, exponent 2, fraction 1; OCP Microscaling Formats 1.0, sec. 5.3.3) and 12. */
+#define KERN_E2M1_ZERO 12
+#define KERN_E2M1      12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0
+
 /* 32 components of the values of a page's positions (KERN_KV_Q8_0). */
 struct kv_q8 {
     int8_t   q[KERN_PAGE_TOK][KERN_BLOCK];

@@ -95,7 +95,7 @@ GEMM_FLOAT(bf16)
  * d[part] * (u - offset) - min, in one part or two of 16 columns. */
 struct block {
     uint8_t u[8][KERN_ROWS][4];
-    int     offset; // 128 or 0
+    int     offset; // 128, 0 or KERN_E2M1_ZERO
     int     parts;  // 1 or 2
     float   d[2][KERN_ROWS];
     float   min[KERN_ROWS]; // only where there are minima
@@ -168,6 +168,17 @@ static void block_q4_k(const unsigned char *panel, int i, struct block *b)
     }
 }
 
+static void block_mxfp4(const unsigned char *panel, int i, struct block *b)
+{
+    static const uint8_t value[16] = { KERN_E2M1 };
+    struct pack_mx4 p = ((const struct pack_mx4 *)panel)[i / 2];
+
+    b->offset = KERN_E2M1_ZERO;
+    b->parts = 1;
+    EACH_VALUE b->u[g][r][j] = value[nibble(p.q[i & 1], g, r, j)];
+    for (int r = 0; r < KERN_ROWS; r++) b->d[0][r] = bf16_to_f32(p.d[i & 1][r]);
+}
+
 /* One block of one token into the sums of 16 rows. */
 static void block_dot(const struct block *b, const struct kern_q8 *x, bool has_min, float acc[KERN_ROWS])
 {
@@ -221,6 +232,7 @@ GEMM_BLOCK(q4_0, false)
 GEMM_BLOCK(q5_0, false)
 GEMM_BLOCK(q6_k, false)
 GEMM_BLOCK(q4_k, true)
+GEMM_BLOCK(mxfp4, false)
 
 /* --- inputs --- */
 
@@ -482,6 +494,7 @@ void kern_init_ref(struct kern *k)
             [KERN_Q5_0] = gemm_q5_0,
             [KERN_Q6_K] = gemm_q6_k,
             [KERN_Q4_K] = gemm_q4_k,
+            [KERN_MXFP4] = gemm_mxfp4,
         },
         .quant_q8 = quant_q8,
         .rms_norm = rms_norm,

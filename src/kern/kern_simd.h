@@ -10,7 +10,8 @@
  *   vb_start(off)       where a sum of dots over 8-bit weights starts
  *   vb_dot(s, w, q)     adds the dot products of 4 stored weights (w + 128) and inputs; together with
  *                       vb_start this is exact and free of the 128
- *   vb_dot_low(s, u, q) the same for small unsigned u (below 64): no offset, the start is zero
+ *   vb_dot_low(s, u, q) the same for small unsigned u (below 64): the start is what the caller says
+ *   vb_look(i)          KERN_E2M1 at each byte of i
  *
  * Loops over panels and tokens of a tile have constant bounds after inlining and unroll completely, so
  * that arrays of vectors become registers.
@@ -92,6 +93,7 @@ INLINE size_t group_bytes(const enum kern_type type)
            : type == KERN_Q4_0 ? sizeof(struct pack_q4)
            : type == KERN_Q5_0 ? sizeof(struct pack_q5)
            : type == KERN_Q6_K ? sizeof(struct pack_q6k)
+           : type == KERN_MXFP4 ? sizeof(struct pack_mx4)
                                : sizeof(struct pack_q4k);
 }
 
@@ -101,7 +103,8 @@ INLINE int group_blocks(const enum kern_type type)
     return type == KERN_Q6_K || type == KERN_Q4_K ? 8 : 2;
 }
 
-/* Stored weights of column group g (of 8) of block b of a group: bytes w + 128, for Q4_K bytes u. */
+/* Stored weights of column group g (of 8) of block b of a group: bytes w + 128; for Q4_K bytes u, for MXFP4 twice
+ * the values and 12. */
 INLINE vb block_bytes(const enum kern_type type, const unsigned char *group, int b, const int g)
 {
     if (type == KERN_Q8_0) return vb_load(((const struct pack_q8 *)group)->q[b][g]);
@@ -119,6 +122,10 @@ INLINE vb block_bytes(const enum kern_type type, const unsigned char *group, int
         vb v = vb_load(p->b[b].q[g / 2]), h = vb_load(p->b[b].h[g / 4]);
         return vb_or(vb_and(g & 1 ? vb_shr(v, 2) : vb_shl(v, 2), 0x3C), vb_and(vb_shl(h, 6 - 2 * (g & 3)), 0xC0));
     }
+    if (type == KERN_MXFP4) {
+        vb v = vb_load(((const struct pack_mx4 *)group)->q[b][g / 2]);
+        return vb_look(vb_and(g & 1 ? vb_shr(v, 4) : v, 0x0F));
+    }
     vb v = vb_load(((const struct pack_q4k *)group)->q[b][g / 2]);
     return vb_and(g & 1 ? vb_shr(v, 4) : v, 0x0F);
 }
@@ -133,6 +140,7 @@ INLINE vf block_scale(const enum kern_type type, const unsigned char *group, int
         const struct pack_q6k *p = (const struct pack_q6k *)group;
         return vf_mul(vf_mul(vf_half(p->d), vf_set1(1.0f / 4)), vf_int(vi_s8(p->sc[b][part])));
     }
+    if (type == KERN_MXFP4) return vf_bf16(((const struct pack_mx4 *)group)->d[b]);
     const struct pack_q4k *p = (const struct pack_q4k *)group;
     return vf_mul(vf_half(p->d), vf_int(vi_u8(p->sc[b])));
 }
@@ -147,12 +155,14 @@ INLINE void part_dots(const enum kern_type type, const int np, const int nt, con
                       size_t panel_bytes, int b, const int part, const char *x, size_t x_bytes, int block,
                       vi s[TILE_P][TILE_C])
 {
-    const int groups = type == KERN_Q6_K ? 4 : 8;
+    const int  groups = type == KERN_Q6_K ? 4 : 8;
+    const bool low = type == KERN_Q4_K || type == KERN_MXFP4; // weights are small and have an offset of their own
 
     UNROLL for (int t = 0; t < nt; t++) {
         const struct kern_q8 *in = input(x, x_bytes, t, block);
         int32_t off = type != KERN_Q6_K ? in->off : part ? in->off - in->off_lo : in->off_lo;
-        UNROLL for (int p = 0; p < np; p++) s[p][t] = type == KERN_Q4_K ? vi_zero() : vb_start(off);
+        int32_t own = type == KERN_MXFP4 ? off / (128 / 4) * (KERN_E2M1_ZERO / 4) : 0; // off: -128 * sum of inputs
+        UNROLL for (int p = 0; p < np; p++) s[p][t] = low ? vi_set1(own) : vb_start(off);
     }
     UNROLL for (int g = groups * part; g < groups * (part + 1); g++) {
         vb v[TILE_P];
@@ -160,7 +170,7 @@ INLINE void part_dots(const enum kern_type type, const int np, const int nt, con
         UNROLL for (int t = 0; t < nt; t++) {
             vb q = vb_quad(input(x, x_bytes, t, block)->q + 4 * g);
             UNROLL for (int p = 0; p < np; p++)
-                s[p][t] = type == KERN_Q4_K ? vb_dot_low(s[p][t], v[p], q) : vb_dot(s[p][t], v[p], q);
+                s[p][t] = low ? vb_dot_low(s[p][t], v[p], q) : vb_dot(s[p][t], v[p], q);
         }
     }
 }
@@ -302,6 +312,7 @@ GEMM(q4_0, KERN_Q4_0)
 GEMM(q5_0, KERN_Q5_0)
 GEMM(q6_k, KERN_Q6_K)
 GEMM(q4_k, KERN_Q4_K)
+GEMM(mxfp4, KERN_MXFP4)
 
 /* --- exp, rows --- */
 
@@ -785,6 +796,7 @@ static void simd_fill(struct kern *k, const char *name)
             [KERN_Q5_0] = gemm_q5_0,
             [KERN_Q6_K] = gemm_q6_k,
             [KERN_Q4_K] = gemm_q4_k,
+            [KERN_MXFP4] = gemm_mxfp4,
         },
         .quant_q8 = quant_q8,
         .rms_norm = rms_norm,

@@ -37,6 +37,9 @@
  *     next token touches, and while a piece of its prompt is computed those of that piece. Older ones stay known
  *     with their pages until the room is needed. A known prefix is used up to where all window pages of its last
  *     window are known too, and the rest is computed again.
+ *   - Context shift, where a request asks for it: a sequence that reaches the end of the context drops half of its
+ *     tokens behind the first n_keep. Its positions are others then, so it is computed again like a prompt, and is
+ *     exactly what that text gives by itself.
  *   - Choices of one request share the full pages of its prompt; what is left, less than a page,
  *     each computes itself (engine_ops.page_copy is not used).
  */
@@ -85,10 +88,12 @@ struct sched_req {
                              // from the cache
     bool           embed;    // nothing is generated: rows are hidden states, n_max means nothing, and after
                              // the run with `sample` only sched_finish is legal
+    bool           shift;    // n_max may go beyond the context: at its end the oldest text is dropped
+    int            n_keep;   // shift: tokens at the head that stay, at most half of the context
     void          *user;     // borrowed, handed back with each run
 };
 
-/* Queue a request. n_max is cut to what the context and the pages hold.
+/* Queue a request. n_max is cut to what the context and the pages hold (with `shift` only where it is -1).
  * Errors: CONTEXT_LENGTH (prompt and one token exceed n_ctx), TOO_LARGE (exceed all pages
  * together, or more choices than places), QUEUE_FULL, BAD_REQUEST (empty prompt, id in use),
  * NO_MEMORY. */

@@ -13,7 +13,7 @@ static bool seq_good(const struct sched *s, const struct seq *q)
     if (q->n_kv + q->n_plan > q->n_tok + q->n_draft || q->n_tok + q->n_draft > q->cap_tok) return false;
     if (q->n_page < sched_pages_for(s, q->n_kv + q->n_plan)) return false;
     if (q->n_page > sched_pages_for(s, q->cap_tok)) return false;
-    if (q->awaits && q->n_tok < q->cap_tok && q->n_kv != q->n_tok) return false;
+    if (q->awaits && q->n_more > 0 && q->n_tok < q->cap_tok && q->n_kv != q->n_tok) return false;
     if (q->n_known != (s->conf.prefix ? q->n_kv / pt : 0)) return false;
     for (int i = 0; i < q->n_page; i++) {
         bool known = pages_serial(s->pages, q->page[i]) != 0;

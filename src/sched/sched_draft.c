@@ -34,6 +34,7 @@ int sched_draft(const struct sched *s, struct seq *q, int room)
     if (n > s->conf.n_draft) n = s->conf.n_draft;
     if (n > room) n = room;
     if (n > q->cap_tok - q->n_tok - 1) n = q->cap_tok - q->n_tok - 1; // and one more is sampled after the last
+    if (n > q->n_more - 1) n = q->n_more - 1;
     if (n < 1 || q->n_tok <= NEEDLE || q->win) return 0; // windows let go of pages by what is certain
     int from = find_earlier(q->tok, q->n_tok);
     if (from < 0) return 0;

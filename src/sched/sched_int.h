@@ -22,8 +22,11 @@ struct seq {
 
     int32_t *tok;      // [cap_tok] owned: prompt, then what was generated
     int      n_tok;    // known
-    int      cap_tok;  // n_prompt + n_max, within context and pages
-    int      n_prompt;
+    int      cap_tok;  // n_prompt + n_max, within context and pages; with `shift` a shift comes here
+    int      n_prompt; // what is left of it after shifts
+    int      n_more;   // tokens that may still be generated
+    bool     shift, shifted;
+    int      n_keep;
     int      n_kv;     // positions computed; n_kv <= n_tok
     int      n_draft;  // guesses behind n_tok that are in the plan, or computed and not yet confirmed
     int      n_drafted, n_hit; // guesses of the last run with some, and how many came true

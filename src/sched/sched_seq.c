@@ -277,7 +277,7 @@ void sched_match(struct sched *s, struct seq *q)
     if (q->win) match_windows(s, q, from);
     q->n_known = q->n_page;
     q->n_kv    = q->n_page * pt;
-    if (q->n_preempt > 0) return;
+    if (q->n_preempt > 0 || q->shifted) return;
     q->n_cached += (q->n_page - from) * pt;
     if (q->state == SEQ_RUN) s->n_tok_cached += (uint64_t)((q->n_page - from) * pt);
 }
@@ -324,7 +324,9 @@ static int add_seq(struct sched *s, const struct sched_req *r, int choice)
     struct seq *q = &s->seq[slot];
 
     int      n_max = r->embed ? 0 : r->n_max;
-    int      cap  = r->n_tok + (n_max < 0 || n_max > room ? room : n_max);
+    bool     cut  = n_max < 0 || n_max > room, shift = r->shift && n_max > room;
+    int      cap  = r->n_tok + (cut ? room : n_max);
+    int      keep = r->n_keep < s->limit / 2 ? r->n_keep : s->limit / 2;
     int32_t *tok  = mem_alloc(sizeof *tok * (size_t)cap);
     int32_t *page = mem_alloc(sizeof *page * (size_t)sched_pages_for(s, cap));
     int32_t *win  = s->win_most ? mem_alloc(sizeof *win * (size_t)sched_pages_for(s, cap)) : NULL;
@@ -345,6 +347,7 @@ static int add_seq(struct sched *s, const struct sched_req *r, int choice)
         .id = r->id, .salt = r->salt, .order = ++s->n_added, .choice = choice,
         .priority = priority_of(r), .flow = flow, .user = r->user,
         .tok = tok, .n_tok = r->n_tok, .cap_tok = cap, .n_prompt = r->n_tok,
+        .n_more = shift ? r->n_max : cap - r->n_tok, .shift = shift, .n_keep = keep > 0 ? keep : 0,
         .page = page, .win = win, .echo = r->echo && choice == 0, .embed = r->embed,
     };
     return 0;
@@ -362,13 +365,28 @@ int sched_add(struct sched *s, const struct sched_req *req, struct err *e)
     return rc;
 }
 
+/* Make room at the context's end. False: there is nothing to drop. */
+static bool drop_oldest(struct sched *s, struct seq *q)
+{
+    int n = (q->n_tok - q->n_keep) / 2;
+
+    if (!q->shift || n < 1) return false;
+    q->n_tok -= n;
+    memmove(q->tok + q->n_keep, q->tok + q->n_keep + n, sizeof *q->tok * (size_t)(q->n_tok - q->n_keep));
+    if (q->n_prompt > q->n_tok) q->n_prompt = q->n_tok;
+    sched_drop_pages(s, q);
+    q->shifted = true;
+    return true;
+}
+
 enum sched_more sched_token(struct sched *s, sched_seq seq, int32_t tok)
 {
     struct seq *q = sched_find_seq(s, seq);
 
-    if (!q || !q->awaits || q->n_tok >= q->cap_tok) return SCHED_GONE;
+    if (!q || !q->awaits || q->n_more == 0 || q->n_tok >= q->cap_tok) return SCHED_GONE;
     bool hit = q->n_draft > 0 && q->tok[q->n_tok] == tok;
     q->tok[q->n_tok++] = tok;
+    q->n_more--;
     if (hit) { // its keys and values are there already
         q->n_kv++;
         q->n_draft--;
@@ -380,8 +398,9 @@ enum sched_more sched_token(struct sched *s, sched_seq seq, int32_t tok)
         return SCHED_NEXT; // awaits still; drafts leave room for one more
     }
     sched_draft_learn(q);
-    if (q->n_tok == q->cap_tok) return SCHED_FULL; // awaits: the caller's sched_finish
-    if (q->state == SEQ_WAIT) sched_wake_flow(s, q->flow);
+    bool full = q->n_more == 0, end = q->n_tok == q->cap_tok;
+    if (full || (end && !drop_oldest(s, q))) return SCHED_FULL; // awaits: the caller's sched_finish
+    if (end || q->state == SEQ_WAIT) sched_wake_flow(s, q->flow);
     q->awaits = false;
     return SCHED_MORE;
 }

@@ -37,13 +37,28 @@ void fwd_free(struct session *s)
     sess_ends_free(s);
 }
 
+/* What begins every text of the model stays at its head. */
+static int keep_of(const struct sess_req *rq)
+{
+    bool bos = rq->prompt.n && rq->s->c.tok && rq->prompt.id[0] == tok_bos(rq->s->c.tok);
+
+    if (rq->r.n_keep < 0) return rq->n_prompt;
+    return bos && rq->r.n_keep == 0 ? 1 : rq->r.n_keep;
+}
+
 int fwd_submit(struct sess_req *rq, struct err *e)
 {
     struct chat_req *r = &rq->r;
+    uint64_t         salt;
+    int              rc = sess_salt(rq->s, r, &salt, e);
 
+    if (rc < 0) return rc;
     rq->echo_lp = r->echo && r->logprobs;
     struct sched_req q = { .id = (uint64_t)rq->id + 1, .tok = rq->prompt.id, .n_tok = (int)rq->prompt.n,
                            .n_max = r->n_max == 0 ? 1 : r->n_max, .n_choice = r->n_choice,
+                           .key = r->client, .salt = salt, .n_keep = keep_of(rq),
+                           .shift = r->context_shift == CHAT_SHIFT_DEFAULT ? rq->s->c.context_shift
+                                                                           : r->context_shift == CHAT_SHIFT_ON,
                            .echo = rq->echo_lp, .user = rq };
     return sched_add(rq->s->sched, &q, e);
 }

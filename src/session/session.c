@@ -25,6 +25,7 @@ int session_new(const struct session_conf *c, struct session **ret, struct err *
     s->c = *c;
     c->ops->info(c->engine, &s->info);
     buf_init(&s->out, LIM_CHAN_OUT);
+    map_init(&s->salt, LIM_SALTS);
     int rc = encodes(s) ? enc_new(s, e) : forwards(s) ? fwd_new(s, e) : gen_new(s, e);
     if (rc < 0) {
         session_free(s);
@@ -61,6 +62,8 @@ void session_free(struct session *s)
     if (s->enc) enc_free(s);
     sample_scratch_free(s->scratch);
     hold_free(s);
+    sess_salts_release(s);
+    map_release(&s->salt);
     buf_release(&s->out);
     mem_free(s);
 }
@@ -143,6 +146,8 @@ static int check_caps(const struct session *s, const struct chat_req *r, struct 
     if (r->n_tool && (r->choice == CHAT_CHOICE_REQUIRED || r->choice == CHAT_CHOICE_NAMED))
         return err_param(e, ERR_UNSUPP_VALUE, "tool_choice",
                          "this model's engine runs its own loop and cannot be made to call a tool; none and auto work");
+    if (r->context_shift == CHAT_SHIFT_ON)
+        return err_param(e, ERR_UNSUPP_PARAM, "context_shift", "context_shift is not available with this model's engine");
     return 0;
 }
 

@@ -27,6 +27,7 @@ struct session_conf {
     int                      n_queue;  // requests that may wait
     int                      queue_ms; // how long
     bool                     spec;     // guess tokens from the text so far (sched_draft.c); forward engines
+    bool                     context_shift; // for requests that do not say
 };
 
 NODISCARD int session_new(const struct session_conf *c, struct session **ret, struct err *e);

@@ -3,6 +3,7 @@
 #define CURLEW_SESSION_SESSION_INT_H
 
 #include "base/limits.h"
+#include "base/map.h"
 #include "base/utf8.h"
 #include "chat/chat.h"
 #include "chat/stop.h"
@@ -98,6 +99,8 @@ struct session {
     struct constrain_cache forms;
     int32_t                line_end[2]; // tokens that are one line end or two, -1: there is none
     uint64_t              *extra;   // [words of n_vocab] a mask with tokens that no form has
+    struct map             salt;    // names of salts to their numbers (sess_salt.c)
+    uint64_t               n_salt;  // numbers given
     struct gen            *gen;     // engines with a loop of their own
     struct enc            *enc;     // encoders
 };
@@ -113,6 +116,10 @@ NODISCARD int sess_prompt(struct sess_req *rq, struct err *e);
 /* A conversation as the model sees it: its text, in a, and its tokens appended to *ids (NULL: not wanted). */
 NODISCARD int sess_render(struct session *s, const struct chat_req *r, struct arena *a, struct ids *ids,
                           struct str *text, struct err *e);
+
+/* sess_salt.c: what the request may share computed text with; 0 for what has no name. */
+NODISCARD int sess_salt(struct session *s, const struct chat_req *r, uint64_t *ret, struct err *e);
+void          sess_salts_release(struct session *s);
 
 /* sess_choice.c */
 NODISCARD int  choice_init(struct choice *ch, struct sess_req *rq, int index, struct err *e);

@@ -94,7 +94,7 @@ static void values(float *p, size_t n, enum kind kind)
 /* Rows of a file's format: random bytes with scales that are numbers (or, SPECIAL, anything). */
 static size_t file_row_bytes(enum kern_type t, int cols)
 {
-    static const size_t block[KERN_TYPES] = { 4, 2, 2, 34, 18, 22, 210, 144 };
+    static const size_t block[KERN_TYPES] = { 4, 2, 2, 34, 18, 22, 210, 144, 17 };
     return (size_t)(cols / kern_block_cols(t)) * block[t];
 }
 
@@ -131,12 +131,16 @@ static void file_rows(enum kern_type t, unsigned char *p, size_t row_bytes, int 
             memcpy(b, &h, 2);
             memcpy(b + 2, &h2, 2);
             break;
+        case KERN_MXFP4: // any exponent only where anything may be
+            if (kind != SPECIAL) b[0] = (unsigned char)(kind == MILD ? 118 + b[0] % 4 : 90 + b[0] % 40);
+            break;
         case KERN_TYPES: break;
         }
     }
 }
 
-static const char *const type_name[KERN_TYPES] = { "F32", "F16", "BF16", "Q8_0", "Q4_0", "Q5_0", "Q6_K", "Q4_K" };
+static const char *const type_name[KERN_TYPES] = { "F32", "F16", "BF16", "Q8_0", "Q4_0", "Q5_0", "Q6_K", "Q4_K",
+                                                   "MXFP4" };
 
 /* --- comparing --- */
 
@@ -192,6 +196,7 @@ static void matrix_free(struct matrix *x)
 struct inputs {
     char  *p; // what gemm wants
     size_t bytes, stride;
+    float *first; // token 0 before anything was done to it
 };
 
 static struct inputs inputs_new(const struct kern *k, enum kern_type t, int cols, int n_tok, enum kind kind)
@@ -200,9 +205,12 @@ static struct inputs inputs_new(const struct kern *k, enum kern_type t, int cols
 
     in.bytes = in.stride * (size_t)n_tok;
     in.p = guarded(in.bytes);
+    in.first = malloc((size_t)cols * sizeof(float));
+    if (!in.first) FAIL("no memory");
     float *row = guarded((size_t)cols * sizeof(float));
     for (int i = 0; i < n_tok; i++) {
         values(row, (size_t)cols, kind);
+        if (i == 0) memcpy(in.first, row, (size_t)cols * sizeof(float));
         if (kern_is_float(t))
             memcpy(in.p + (size_t)i * in.stride, row, in.stride);
         else
@@ -256,19 +264,33 @@ static double weight(const struct matrix *x, int r, int c)
         memcpy(&h2, b + 2, 2);
         return d * (double)sc * (double)q - (double)half_to_f32(h2) * (double)mn;
     }
+    case KERN_MXFP4: { // fraction bit f, exponent x: x ? (1 + f / 2) * 2^(x - 1) : f / 2
+        int code = b[1 + j % 16] >> (j < 16 ? 0 : 4) & 15, exp = code >> 1 & 3;
+        double v = exp ? (2 + (code & 1)) * 0.5 * (1 << (exp - 1)) : 0.5 * (code & 1);
+        return ldexp(code & 8 ? -v : v, b[0] - 127);
+    }
     case KERN_TYPES: break;
     }
     return NAN;
 }
 
-/* Plain C against double precision, token 0. */
+static void inputs_free(struct inputs *in)
+{
+    unguard(in->p, in->bytes);
+    free(in->first);
+}
+
+/* Plain C against double precision, token 0: with the inputs as gemm has them, and with those that were given,
+ * where each is off by half a step of its block, amax / 254, and roundings as in quant_q8. */
 static void check_meaning(const struct kern *ref, const struct matrix *x, const struct inputs *in, const float *out)
 {
     (void)ref;
     for (int r = 0; r < x->m.rows; r++) {
-        double sum = 0, size = 0;
+        double sum = 0, size = 0, given = 0, step = 0, amax = 0;
         for (int c = 0; c < x->m.cols; c++) {
             double v;
+            if (c % 32 == 0) amax = 0;
+            for (int k = c; c % 32 == 0 && k < c + 32 && k < x->m.cols; k++) amax = fmax(amax, fabs((double)in->first[k]));
             if (kern_is_float(x->m.type)) {
                 v = (double)((const float *)(const void *)in->p)[c];
             } else {
@@ -277,10 +299,13 @@ static void check_meaning(const struct kern *ref, const struct matrix *x, const 
             }
             double w = weight(x, r, c);
             sum += w * v;
+            given += w * (double)in->first[c];
+            if (!kern_is_float(x->m.type)) step += fabs(w) * amax / 127 * (0.5 + 127 * 0x1p-22);
             /* Q4_K adds two terms a block, which may cancel: their sizes are both that of its minimum */
             size += fabs(w * v) + (x->m.type == KERN_Q4_K ? 1.0 / 16 * 63 * 2 * fabs(v) : 0);
         }
         close_to(type_name[x->m.type], (double)out[r], sum, x->m.cols * 0x1p-23 * size + 1e-40);
+        close_to(type_name[x->m.type], (double)out[r], given, step + x->m.cols * 0x1p-23 * size + 1e-40);
     }
 }
 
@@ -313,7 +338,7 @@ static void check_gemm(const struct kern *ref, const struct kern *k, enum kern_t
     same_bits(what, k->name, got, want, stride * (size_t)n_tok);
     unguard(want, bytes);
     unguard(got, bytes);
-    unguard(in.p, in.bytes);
+    inputs_free(&in);
     matrix_free(&x);
 }
 
@@ -728,7 +753,7 @@ static void bench_gemm(const struct kern *ref, const struct kern *k, enum kern_t
     printf("%-8s %-5s %5d x %5d x %3d  %8.1f Gop/s %6.1f GB/s  %6.0f x plain C\n", k->name, type_name[t], rows, cols,
            n_tok, 2e-3 * rows * cols * n_tok / us, (double)x.bytes / us / 1e3, slow / us);
     unguard(out, bytes);
-    unguard(in.p, in.bytes);
+    inputs_free(&in);
     matrix_free(&x);
 }
 

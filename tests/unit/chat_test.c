@@ -41,6 +41,8 @@ static struct chat_req sample_req(void)
     r.fill = true, r.suffix = STR(" end"), r.extra = extra, r.n_extra = 1;
     r.keep_stop = true, r.n_min = 3, r.stop_tok = prompt, r.n_stop_tok = 2;
     r.breaker = stop, r.n_breaker = 2, r.own_breakers = true;
+    r.cache_key = STR("key"), r.cache_salt = STR("salt"), r.client = 1ull << 63;
+    r.context_shift = CHAT_SHIFT_ON, r.n_keep = -1;
     return r;
 }
 
@@ -73,6 +75,9 @@ static void request_round_trip(void **state)
     assert_true(!got.add_prompt && got.continue_final);
     assert_str(got.extra[0].text, "int a;");
     assert_true(got.fill && got.keep_stop && got.own_breakers && got.n_min == 3 && got.stop_tok[1] == 2);
+    assert_str(got.cache_key, "key");
+    assert_str(got.cache_salt, "salt");
+    assert_true(got.client == 1ull << 63 && got.context_shift == CHAT_SHIFT_ON && got.n_keep == -1);
     chat_req_pack(&again, &got);
     assert_true(str_eq(buf_text(&b), buf_text(&again)));
 
@@ -105,6 +110,7 @@ static void request_bent(void **state)
             arena_clear(&a);
             if (chat_req_unpack(buf_text(&b), &a, &got, &e) == 0) {
                 assert_in_range(got.n_choice, 1, LIM_CHOICES);
+                assert_true(got.context_shift <= CHAT_SHIFT_ON && got.n_keep >= -1);
                 assert_true(got.n_stop <= LIM_STOPS && got.n_top <= LIM_TOP_LOGPROBS && got.n_max >= -1);
                 for (int m = 0; m < got.n_msg; m++) assert_true(got.msg[m].role < CHAT_ROLES);
             } else {

@@ -264,7 +264,7 @@ static void gpt2(void **state)
 static const char *const own[] = {
     "llama-blocks", "llama-f32", "llama-yarn", "llama-experts", "qwen2-rare", "qwen3-half", "qwen3moe-blocks",
     "gemma2-blocks", "gemma3-f32", "gemma3-window", "phi3-long", "phi3-short", "granite-blocks", "smollm3-half", "gpt2-f32",
-    "starcoder2-blocks", "gpt-oss-half", "qwen3-kvq8", "gemma2-kvq8", // the last two: keys and values in 8 bits
+    "starcoder2-blocks", "gpt-oss-half", "gpt-oss-mxfp4", "qwen3-kvq8", "gemma2-kvq8", // the last two: keys and values in 8 bits
 };
 
 static char *own_path(char buf[4096], const char *name, const char *ext)

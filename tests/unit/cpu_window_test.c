@@ -4,47 +4,15 @@
  * is ever let go, so that is a cache without windows. Then texts that share their beginnings go through the
  * scheduler with few window pages: cut in pieces, side by side, preempted, continued from known prefixes. Every row
  * of logits must have the same bits. */
-#include "unit.h"
-
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "cpu_rig.h"
 
 #include "base/rng.h"
-#include "engines/cpu/engine_cpu.h"
-#include "sched/sched.h"
 
 enum { TEXTS = 3, LEN = 420, SHARED = 230, PAGES = (LEN + 31) / 32 };
 
-struct model {
-    struct engine     *en;
-    struct engine_info info;
-    int                fd;
-};
-
-static struct model open_model(const char *name, int n_thread, int n_seq, int n_batch)
+static struct rig open_model(const char *name, int n_thread, int n_seq, int n_batch)
 {
-    struct err   e = { 0 };
-    struct model m;
-    struct stat  st;
-    char         rel[64];
-
-    snprintf(rel, sizeof rel, "model/%s.gguf", name);
-    m.fd = open(unit_data(rel), O_RDONLY | O_CLOEXEC);
-    assert_true(m.fd >= 0 && fstat(m.fd, &st) == 0);
-    const struct engine_file file = { "window.gguf", m.fd, (uint64_t)st.st_size };
-    const struct engine_conf conf = { .file = &file, .n_file = 1, .n_thread = n_thread, .n_seq = n_seq,
-                                      .n_batch = n_batch,
-                                      .kv_type = strstr(name, "kvq8") ? ENGINE_KV_Q8_0 : ENGINE_KV_F16 };
-    assert_ok(engine_cpu.open(&conf, &m.en, &e));
-    engine_cpu.info(m.en, &m.info);
-    return m;
-}
-
-static void close_model(struct model *m)
-{
-    engine_cpu.close(m->en);
-    close(m->fd);
+    return rig_open(name, NULL, (struct engine_conf){ .n_thread = n_thread, .n_seq = n_seq, .n_batch = n_batch });
 }
 
 static int32_t text[TEXTS][LEN];
@@ -66,7 +34,7 @@ static float *row_of(float *all, int t, int pos, int n_vocab)
 static float *unwindowed(const char *name, int len)
 {
     struct err   e = { 0 };
-    struct model m = open_model(name, 1, 1, 640); // a batch of the whole context: so many window pages
+    struct rig m = open_model(name, 1, 1, 640); // a batch of the whole context: so many window pages
     int32_t      page[PAGES];
     int          n = m.info.n_vocab;
     float       *all = malloc((size_t)(TEXTS * LEN * n) * sizeof *all);
@@ -80,7 +48,7 @@ static float *unwindowed(const char *name, int len)
             assert_ok(engine_cpu.forward(m.en, &batch, &e));
             memcpy(row_of(all, t, p, n), engine_cpu.logits(m.en, 0), (size_t)n * sizeof *all);
         }
-    close_model(&m);
+    rig_close(&m);
     return all;
 }
 
@@ -94,16 +62,13 @@ static void through_scheduler(const char *name, float *want, int len, int n_thre
                               int n_win, struct rng *r, struct told *told)
 {
     struct err    e = { 0 };
-    struct model  m = open_model(name, n_thread, n_seq, n_batch);
+    struct rig    m = open_model(name, n_thread, n_seq, n_batch);
     struct sched *s;
     n_page = n_page < m.info.n_kv_page ? n_page : m.info.n_kv_page;
     n_win = n_win < m.info.n_win_page ? n_win : m.info.n_win_page;
     int           n = m.info.n_vocab, left = 30;
-    struct sched_conf c = { .n_seq = n_seq, .n_queue = 4, .n_ctx = len, .n_page = n_page, .page_tok = m.info.kv_page_tok,
-                            .n_batch = n_batch, .n_prefill = n_batch, .n_swa = m.info.n_swa, .n_win = n_win,
-                            .prefix = true };
-
-    assert_ok(sched_new(&c, &s, &e));
+    s = rig_sched(&m, (struct sched_conf){ .n_seq = n_seq, .n_queue = 4, .n_ctx = len, .n_page = n_page,
+                                           .n_batch = n_batch, .n_prefill = n_batch, .n_win = n_win, .prefix = true });
     for (uint64_t id = 0;;) {
         struct sched_plan plan;
         struct sched_stats st;
@@ -148,17 +113,17 @@ static void through_scheduler(const char *name, float *want, int len, int n_thre
         told->preempted = st.n_preempt;
     }
     sched_free(s);
-    close_model(&m);
+    rig_close(&m);
 }
 
 static void windows_of(const char *name, struct told *all)
 {
     struct rng   r;
-    struct model m = open_model(name, 1, 1, 8);
+    struct rig m = open_model(name, 1, 1, 8);
     int n_vocab = m.info.n_vocab, len = m.info.n_ctx < LEN ? m.info.n_ctx : LEN;
     int least = (m.info.n_swa + 30) / 32 + 1, pages = (len + 31) / 32;
 
-    close_model(&m);
+    rig_close(&m);
     rng_seed(&r, 11);
     make_texts(&r, n_vocab);
     float *want = unwindowed(name, len);
@@ -198,13 +163,13 @@ enum { LAYER_PAGE = 6144 };
 static void memory(void **state)
 {
     (void)state;
-    struct model m = open_model("gemma3-window", 1, 4, 32);
+    struct rig m = open_model("gemma3-window", 1, 4, 32);
 
     assert_int_equal(m.info.n_swa, 40);
     assert_int_equal(m.info.n_kv_page, 4 * 20);
     assert_int_equal(m.info.n_win_page, 4 * (2 * 3 + 1) + 1);
     assert_int_equal(m.info.kv_bytes, 80 * 1 * LAYER_PAGE + 29 * 5 * LAYER_PAGE);
-    close_model(&m);
+    rig_close(&m);
 }
 
 /* A ceiling cuts both kinds alike, down to one window; below that the file is refused with numbers. */

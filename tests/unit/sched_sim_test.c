@@ -14,7 +14,7 @@
 #include "base/rng.h"
 #include "sched/sched.h"
 
-enum { MAX_TOK = 512, MAX_CHOICE = 4, VOCAB = 50, MAX_ALIVE = 512, MAX_LATE = 64 };
+enum { MAX_TOK = 512, MAX_GEN = 512, MAX_CHOICE = 4, VOCAB = 50, MAX_ALIVE = 512, MAX_LATE = 64 };
 
 /* What the machine and the traffic are like. */
 struct world {
@@ -78,6 +78,8 @@ struct answer {
     int       n;
     int32_t   draft[16]; // of its last run
     int       n_draft;
+    int32_t   gen[MAX_GEN];      // all that was generated
+    int       n_gen;
     bool      ended;
     bool      ready;             // its token was fed: it must decode in the next plan
 };
@@ -85,7 +87,9 @@ struct answer {
 struct request {
     uint64_t      id, salt, born; // born: step
     int           n_prompt, n_max, n_choice, n_echo;
-    bool          echo, ran;
+    bool          echo, ran, shift;
+    int           n_keep;
+    int32_t       prompt[MAX_TOK];
     struct answer a[MAX_CHOICE];
 };
 
@@ -111,7 +115,7 @@ struct sim {
     int                 n_lost; // what is fed now may belong to a sequence without pages
     int32_t             talk[8][MAX_TOK]; // conversations that later requests continue
     int                 n_talk[8];
-    uint64_t            n_done, n_refused, n_full, n_cancel, n_token, n_cached, n_failed, max_wait, max_life;
+    uint64_t            n_done, n_refused, n_full, n_cancel, n_token, n_cached, n_failed, n_shift, max_wait, max_life;
 };
 
 static uint64_t mix(uint64_t h, uint64_t v)
@@ -144,6 +148,35 @@ static void say(struct answer *a, int32_t tok)
     a->tok[a->n]      = tok;
     a->hash[a->n + 1] = mix(a->hash[a->n], (uint64_t)tok + 1);
     a->n++;
+}
+
+/* The context's end: half of what is behind the first `keep` tokens goes, and all positions are new. */
+static bool drop_oldest(struct answer *a, int keep, uint64_t salt)
+{
+    int n = a->n, from = keep + (n - keep) / 2;
+
+    if (from == keep) return false;
+    a->hash[0] = mix(salt, 12345);
+    a->n = 0;
+    for (int i = 0; i < keep; i++) say(a, a->tok[i]);
+    for (int i = from; i < n; i++) say(a, a->tok[i]);
+    return true;
+}
+
+/* Tokens that a sequence can have. */
+static int room_of(const struct sched_conf *c)
+{
+    return c->n_page * c->page_tok < c->n_ctx ? c->n_page * c->page_tok : c->n_ctx;
+}
+
+static int keep_of(const struct sched_conf *c, const struct request *r)
+{
+    return r->n_keep < room_of(c) / 2 ? r->n_keep : room_of(c) / 2;
+}
+
+static bool shifts(const struct sched_conf *c, const struct request *r)
+{
+    return r->shift && r->n_max > room_of(c) - r->n_prompt;
 }
 
 static struct request *find(const struct sim *m, uint64_t id)
@@ -194,6 +227,10 @@ static void arrive(struct sim *m)
     r->n_max    = chance(m, 100) ? -1 : 1 + below(m, w->answer_max);
     r->n_choice = chance(m, 200) ? 1 + below(m, MAX_CHOICE) : 1;
     r->echo     = chance(m, 50);
+    r->shift    = chance(m, 100);
+    r->n_keep   = below(m, 40);
+    if (r->shift) r->n_max = 1 + below(m, MAX_GEN - 1);
+    memcpy(r->prompt, prompt, sizeof *prompt * (size_t)r->n_prompt);
     for (int c = 0; c < r->n_choice; c++) {
         r->a[c].hash[0] = mix(r->salt, 12345);
         for (int i = 0; i < r->n_prompt; i++) say(&r->a[c], prompt[i]);
@@ -201,7 +238,7 @@ static void arrive(struct sim *m)
     struct sched_req req = {
         .id = r->id, .key = (uint64_t)key, .salt = r->salt, .priority = below(m, 2 * w->priorities + 1) - w->priorities,
         .tok = prompt, .n_tok = r->n_prompt, .n_max = r->n_max, .n_choice = r->n_choice, .echo = r->echo,
-        .user = r,
+        .shift = r->shift, .n_keep = r->n_keep, .user = r,
     };
     int rc = m->n_alive < MAX_ALIVE ? sched_add(m->s, &req, &e) : -ERR_QUEUE_FULL;
     if (rc == 0) {
@@ -340,14 +377,21 @@ static void check_plan(struct sim *m, const struct sched_plan *plan, uint64_t pr
 
 static void end_choice(struct sim *m, struct request *r, int choice, sched_seq seq)
 {
-    struct answer *a    = &r->a[choice];
-    uint64_t       hash = mix(r->salt, 12345);
+    struct answer *a = &r->a[choice];
+    const struct sched_conf *conf = &m->w->conf;
+    static struct answer alone;
 
     /* The answer that this prompt gets alone. */
-    for (int i = 0; i < r->n_prompt; i++) hash = mix(hash, (uint64_t)a->tok[i] + 1);
-    for (int i = r->n_prompt; i < a->n; i++) {
-        assert_true(next_token(m->w, a->tok, i, hash, choice) == a->tok[i]);
-        hash = mix(hash, (uint64_t)a->tok[i] + 1);
+    alone.n = 0;
+    alone.hash[0] = mix(r->salt, 12345);
+    for (int i = 0; i < r->n_prompt; i++) say(&alone, r->prompt[i]);
+    for (int i = 0; i < a->n_gen; i++) {
+        assert_true(next_token(m->w, alone.tok, alone.n, alone.hash[alone.n], choice) == a->gen[i]);
+        say(&alone, a->gen[i]);
+        if (alone.n == room_of(conf) && i + 1 < a->n_gen) {
+            m->n_shift++;
+            assert_true(shifts(conf, r) && drop_oldest(&alone, keep_of(conf, r), r->salt));
+        }
     }
     assert_true(sched_finish(m->s, seq));
     assert_false(sched_finish(m->s, seq));
@@ -375,6 +419,7 @@ static void feed(struct sim *m, struct request *r, int choice, sched_seq seq, in
     enum sched_more more = sched_token(m->s, seq, tok);
     assert_true(more != SCHED_GONE);
     say(a, tok);
+    a->gen[a->n_gen++] = tok;
     m->n_token++;
     /* a guess that came true: unless it has lost its pages, the next row is there, and is sampled as any other */
     bool hit = a->n_draft > 0 && a->draft[0] == tok && m->n_lost == 0;
@@ -389,7 +434,14 @@ static void feed(struct sim *m, struct request *r, int choice, sched_seq seq, in
     assert_true(sched_token(m->s, seq, tok) == SCHED_GONE); // one token for one row
 
     const struct sched_conf *c = &m->w->conf;
-    int room = c->n_page * c->page_tok < c->n_ctx ? c->n_page * c->page_tok : c->n_ctx;
+    int room = room_of(c);
+    if (shifts(c, r)) {
+        bool end = a->n_gen == r->n_max, moved = !end && a->n == room && drop_oldest(a, keep_of(c, r), r->salt);
+        assert_true((more == SCHED_FULL) == (end || (a->n == room && !moved)));
+        if (more == SCHED_FULL) end_choice(m, r, choice, seq);
+        else a->ready = !moved;
+        return;
+    }
     int most = r->n_max < 0 || r->n_prompt + r->n_max > room ? room : r->n_prompt + r->n_max;
     assert_true((more == SCHED_FULL) == (a->n == most));
     if (more == SCHED_FULL) end_choice(m, r, choice, seq);
@@ -502,12 +554,12 @@ static uint64_t simulate(const struct world *w, uint64_t seed, uint64_t n_step, 
     if (tell)
         print_message("%-9s %llu done, %llu cancelled, %llu refused, %llu queue full, %llu tokens, "
                       "%llu preempted, %llu of %llu prompt tokens cached, %llu passes failed, "
-                      "longest wait %llu, life %llu steps\n",
+                      "%llu shifts, longest wait %llu, life %llu steps\n",
                       w->name, (unsigned long long)m.n_done, (unsigned long long)m.n_cancel,
                       (unsigned long long)m.n_refused, (unsigned long long)m.n_full, (unsigned long long)m.n_token,
                       (unsigned long long)st.n_preempt, (unsigned long long)st.n_tok_cached,
                       (unsigned long long)st.n_tok_prompt, (unsigned long long)m.n_failed,
-                      (unsigned long long)m.max_wait, (unsigned long long)m.max_life);
+                      (unsigned long long)m.n_shift, (unsigned long long)m.max_wait, (unsigned long long)m.max_life);
     if (w->conf.n_draft && n_step > 5000) assert_true(st.n_tok_hit > 1000 && st.n_tok_hit < st.n_tok_draft);
     if (!w->conf.n_draft) assert_true(st.n_tok_draft == 0);
     assert_true(m.n_done > 0);

@@ -917,6 +917,172 @@ static void no_malloc_after_adding(void **state)
 
 /* --- pages by themselves --- */
 
+/* --- leaving --- */
+
+/* 128 sequences, some with shared beginnings and a window; 100 of them go at random moments: before a plan, while it
+ * is out, after it, and before their token comes. All pages come back, and those who stay get what they were owed. */
+static void cancelling_leaks_no_page(void **state)
+{
+    enum { ALL = 128, GO = 100 };
+    struct rng r;
+    (void)state;
+
+    for (int windows = 0; windows < 2; windows++)
+        for (uint64_t seed = 1; seed <= 5; seed++) {
+            struct sched_conf c = small;
+            struct sched_plan p;
+            int order[ALL], n_gone = 0, n_got[ALL + 1] = { 0 };
+            bool gone[ALL + 1] = { 0 };
+            rng_seed(&r, seed);
+            c.n_seq = c.n_batch = ALL;
+            c.n_page = seed & 1 ? 300 : 4096;
+            if (windows) c.n_swa = 20, c.n_win = seed & 1 ? 150 : 1000;
+            struct sched *s = start(&c);
+            for (int i = 0; i < ALL; i++) {
+                add(s, req((uint64_t)i + 1, i % 3 * 1000, 30 + i % 50, 40));
+                order[i] = i + 1;
+            }
+            for (int i = ALL - 1; i > 0; i--) {
+                int j = (int)rng_below(&r, (uint64_t)i + 1), id = order[i];
+                order[i] = order[j];
+                order[j] = id;
+            }
+            for (bool runs = true; runs;) {
+                static struct { sched_seq seq; uint64_t id; } took[ALL];
+                int n = 0;
+#define SOME_GO                                                                                \
+    for (; n_gone < GO && rng_below(&r, 3) == 0; n_gone++) {                                   \
+        assert_true(sched_cancel(s, (uint64_t)order[n_gone]) || n_got[order[n_gone]] == 40);   \
+        gone[order[n_gone]] = true;                                                            \
+        assert_true(sched_check(s));                                                           \
+    }
+                SOME_GO
+                sched_plan(s, &p);
+                runs = p.batch.n_run > 0;
+                if (!runs) break;
+                for (int i = 0; i < p.batch.n_run; i++)
+                    if (p.run[i].sample) took[n].seq = p.run[i].seq, took[n++].id = p.run[i].id;
+                SOME_GO
+                sched_done(s, rng_below(&r, 8) != 0);
+                SOME_GO
+                for (int i = 0; i < n; i++) {
+                    SOME_GO
+                    enum sched_more more = sched_token(s, took[i].seq, 7);
+                    if (gone[took[i].id]) assert_true(more == SCHED_GONE);
+                    if (more == SCHED_GONE) continue; // or its pass failed
+                    n_got[took[i].id]++;
+                    if (more == SCHED_FULL) sched_finish(s, took[i].seq);
+                }
+            }
+            struct sched_stats st = stats(s);
+            assert_int_equal(n_gone, GO);
+            for (int i = 1; i <= ALL; i++) assert_true(gone[i] || n_got[i] == 40);
+            assert_int_equal(st.n_page_used + st.n_win_used + st.n_running + st.n_waiting, 0);
+            assert_int_equal(st.n_page_free + st.n_page_cached, c.n_page);
+            assert_int_equal(st.n_win_free + st.n_win_cached, c.n_win);
+            sched_free(s);
+        }
+}
+
+/* --- salts --- */
+
+/* Whatever the salts, and whoever is served beside or before whom: what one salt computed, another does not find. */
+static void salts_never_share(void **state)
+{
+    static const uint64_t salts[] = { 0, 1, 2, UINT64_MAX };
+    struct sched_conf c = small;
+    struct sched_plan p;
+    struct sched     *s;
+    (void)state;
+
+    c.n_page = 256;
+    s = start(&c);
+    for (int round = 0; round < 2; round++)
+        for (size_t i = 0; i < ARRAY_LEN(salts); i++) {
+            struct sched_req r = req(10 * i + (uint64_t)round + 1, 0, 100, 2);
+            r.salt = salts[i];
+            add(s, r);
+            sched_plan(s, &p);
+            assert_int_equal(p.run[0].n_cached, round ? 96 : 0);
+            go_on(s, &p);
+            drain(s);
+        }
+    /* at once, too: nobody waits for another salt's pages or gets one */
+    for (size_t i = 0; i < ARRAY_LEN(salts); i++) {
+        struct sched_req r = req(100 + i, 500, 60, 2);
+        r.salt = salts[i];
+        add(s, r);
+    }
+    for (sched_plan(s, &p); p.batch.n_run; go_on(s, &p), sched_plan(s, &p))
+        for (int i = 0; i < p.batch.n_run; i++)
+            for (int k = 0; k < i; k++) assert_true(p.batch.run[i].page[0] != p.batch.run[k].page[0]);
+    sched_free(s);
+}
+
+/* --- context shift --- */
+
+/* Context 64, 50 tokens of prompt of which 10 stay: at the end (64 - 10) / 2 go, so 37 are left, and again each 27
+ * tokens. Everything is computed again, and what was known of the head is used. */
+static void context_shift(void **state)
+{
+    struct sched_conf c = small;
+    struct sched_plan p;
+    struct sched     *s;
+    int32_t           want[64];
+    int               n = 50, n_gen = 0;
+    (void)state;
+
+    c.n_ctx = 64;
+    s = start(&c);
+    struct sched_req r = req(1, 0, 50, 100);
+    r.shift  = true;
+    r.n_keep = 10;
+    add(s, r);
+    for (int i = 0; i < n; i++) want[i] = i;
+    for (enum sched_more more = SCHED_MORE; more == SCHED_MORE;) {
+        sched_plan(s, &p);
+        assert_int_equal(p.batch.n_run, 1);
+        const struct engine_run *run = &p.batch.run[0];
+        for (int i = 0; i < run->n_tok; i++) assert_int_equal(run->tok[i], want[run->pos + i]);
+        assert_true(run->pos + run->n_tok <= n && p.run[0].n_cached == 0);
+        bool      sample = p.run[0].sample;
+        sched_seq seq = p.run[0].seq;
+        assert_int_equal(sample, run->pos + run->n_tok == n);
+        if (n == 37 && n_gen > 14 && run->n_tok > 1) assert_int_equal(run->pos, 8); // the page of what stayed
+        sched_done(s, true);
+        if (!sample) continue;
+        more = sched_token(s, seq, 1000 + n_gen);
+        want[n++] = 1000 + n_gen++;
+        assert_true(sched_check(s));
+        if (n < 64) continue;
+        memmove(want + 10, want + 37, 27 * sizeof *want);
+        n = 37;
+        if (more != SCHED_FULL) assert_true(sched_token(s, seq, 1) == SCHED_GONE);
+    }
+    assert_int_equal(n_gen, 100);
+    sched_free(s);
+}
+
+/* Without being asked for, or without a number of tokens, an answer ends with the context. */
+static void no_shift(void **state)
+{
+    struct sched_conf c = small;
+    struct sched_plan p;
+    (void)state;
+
+    c.n_ctx = 64;
+    for (int i = 0; i < 2; i++) {
+        struct sched    *s = start(&c);
+        struct sched_req r = req(1, 0, 50, i ? -1 : 100);
+        r.shift = i;
+        add(s, r);
+        int n = 0;
+        while (step(s, &p)) n += p.run[0].decode;
+        assert_int_equal(n, 13); // the first of 14 comes with the prompt
+        sched_free(s);
+    }
+}
+
 /* --- windows --- */
 
 /* A window of 20 positions touches at most 4 pages of 8. */
@@ -1081,6 +1247,10 @@ int main(void)
         cmocka_unit_test(deadlines_are_the_callers), cmocka_unit_test(texts_are_only_read),
         cmocka_unit_test(every_allocation_fails_once),
         cmocka_unit_test(no_malloc_after_adding),
+        cmocka_unit_test(cancelling_leaks_no_page),
+        cmocka_unit_test(salts_never_share),
+        cmocka_unit_test(context_shift),
+        cmocka_unit_test(no_shift),
         cmocka_unit_test(window_pages_do_not_grow),
         cmocka_unit_test(prefix_needs_its_window),
         cmocka_unit_test(windows_bound_admission),

@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "os/huge.h"
 
+#define PAGES_MAX (1 << 24) // what a scheduler takes (sched.h); pages without layers cost nothing here
+
 static int64_t chunks_of(int64_t n, int size)
 {
     return n / size + (n % size != 0);
@@ -87,10 +89,10 @@ static int too_little(const struct engine *en, int64_t n_win, int64_t limit, str
 static int count_pages(struct engine *en, const struct engine_conf *conf, struct err *e)
 {
     struct cpu_kv *all = &en->kv[CPU_PAGES], *win = &en->kv[CPU_WIN_PAGES];
-    int64_t n = chunks_of(en->n_ctx, KERN_PAGE_TOK) * conf->n_seq, most = INT32_MAX / KERN_PAGE_TOK;
+    int64_t n = chunks_of(en->n_ctx, KERN_PAGE_TOK) * conf->n_seq;
     int64_t least = win->n_layer ? window_pages(en) : 0;
 
-    if (n > most) n = most;
+    if (n > PAGES_MAX) n = PAGES_MAX;
     int64_t n_win = win->n_layer ? window_pages_wanted(en, n, conf->n_batch) : 0;
     double  bytes = (double)n * (double)all->page_bytes + (double)n_win * (double)win->page_bytes;
     double  limit = conf->kv_bytes > 0 ? (double)conf->kv_bytes : bytes;

@@ -195,6 +195,7 @@ static const struct {
     { TENSOR_F32, KERN_F32 },   { TENSOR_F16, KERN_F16 },   { TENSOR_BF16, KERN_BF16 },
     { TENSOR_Q8_0, KERN_Q8_0 }, { TENSOR_Q4_0, KERN_Q4_0 }, { TENSOR_Q5_0, KERN_Q5_0 },
     { TENSOR_Q6_K, KERN_Q6_K }, { TENSOR_Q4_K, KERN_Q4_K },
+    { TENSOR_MXFP4, KERN_MXFP4 },
 };
 
 /* The place of a matrix of `rows` outputs and `cols` inputs among the packed ones. */

@@ -22,8 +22,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # name: number in the file, elements and bytes of a block
 TYPES = {"F32": (0, 1, 4), "F16": (1, 1, 2), "Q4_0": (2, 32, 18), "Q4_1": (3, 32, 20), "Q5_0": (6, 32, 22),
          "Q5_1": (7, 32, 24), "Q8_0": (8, 32, 34), "Q4_K": (12, 256, 144), "Q6_K": (14, 256, 210),
-         "BF16": (30, 1, 2)}
-BLOCK_INPUTS = {"Q4_0", "Q5_0", "Q8_0", "Q4_K", "Q6_K"}  # types with kernels on 8-bit inputs
+         "BF16": (30, 1, 2), "MXFP4": (39, 32, 17)}
+BLOCK_INPUTS = {"Q4_0", "Q5_0", "Q8_0", "Q4_K", "Q6_K", "MXFP4"}  # types with kernels on 8-bit inputs
 
 TIE_Q8 = 3e-4   # steps: f32 errors of x * 127 / amax are below 127 * 2^-20
 TIE_F16 = 2e-3  # units in the last place of f16: f32 errors are below 2^-20 of the value
@@ -90,6 +90,11 @@ def block(rng, typ, size):
             hi = high[32 * half + k % 32] >> (2 * (k // 32)) & 3
             out.append(d * sc[j // 16] * ((lo | hi << 4) - 32))
         return low + high + struct.pack("<16b", *sc) + h(d), out
+    if typ == "MXFP4":
+        e, q = 127 + round(math.log2(size / 3)) + rng.randrange(2), rng.randbytes(16)
+        e2m1 = [0, 0.5, 1, 1.5, 2, 3, 4, 6]
+        value = lambda c: (-1 if c & 8 else 1) * e2m1[c & 7] * 2.0 ** (e - 127)
+        return bytes([e]) + q, [value(c & 15) for c in q] + [value(c >> 4) for c in q]
     raise ValueError(typ)
 
 
@@ -531,6 +536,9 @@ MODELS = {
     "gpt-oss-half": (params("gpt-oss", layers=2, biases="qkv o ffn", experts=5, used=2, window=3, full_every=2, theta=150.0,
                             scaling="yarn", factor=4.0, ctx_orig=256), {
         "embd": "F16", "output": "F16", "layers": [HALF, HALF]}),
+    "gpt-oss-mxfp4": (params("gpt-oss", layers=2, biases="qkv o ffn", experts=5, used=2, window=3, full_every=2, theta=150.0,
+                             scaling="yarn", factor=4.0, ctx_orig=256), {
+        "embd": "F16", "output": "F16", "layers": [HALF[:4] + ["MXFP4"] * 3] * 2}),
     # heads that are whole blocks, for a cache in 8 bits; an odd number of blocks and a window in the second
     "qwen3-kvq8": (params("qwen3", head_dim=64, heads=2, kv_heads=1, theta=1e6, qk_norm=True, kv_q8=True), {
         "embd": "F16", "output": "BF16", "layers": [HALF]}),
