@@ -324,8 +324,8 @@ int reload_run(struct supervisor *sv, struct buf *json, struct err *e)
     arena_init(&p->arena, MIB(16));
     rc = sv->stopping ? err_set(e, ERR_SHUTTING_DOWN, "the server is shutting down") : prepare(sv, p, e);
     if (rc == 0) commit(sv, p, json);
-    else arena_release(&p->arena);
-    if (p->list.v) models_close(&p->list);
+    models_close(&p->list); // those not taken; the list is in the arena
+    if (rc < 0) arena_release(&p->arena);
     mem_free(p);
     return rc;
 }
