@@ -397,6 +397,17 @@ static enum name_fit fit(const struct gateway_model *m, struct str name)
     return best;
 }
 
+/* The one that has this very name, the usual case: no other name can fit better. */
+static const struct backend *find_exact(const struct gateway *g, struct str name)
+{
+    for (size_t i = 0; i < g->n_backend; i++)
+        if (str_eq(g->backend[i]->m.id, name)) return g->backend[i];
+    for (size_t i = 0; i < g->n_backend; i++)
+        for (int k = 0; k < g->backend[i]->m.n_alias; k++)
+            if (str_eq(g->backend[i]->m.alias[k], name)) return g->backend[i];
+    return NULL;
+}
+
 /* "a, b, c" of the models that fit so well. */
 static void list_models(const struct gateway *g, struct str name, enum name_fit want, char *dst, size_t size)
 {
@@ -413,11 +424,15 @@ static void list_models(const struct gateway *g, struct str name, enum name_fit 
 int gateway_find(const struct gateway *g, struct str name, const struct gateway_model **ret,
                  struct err *e)
 {
+    const struct backend *b    = find_exact(g, name);
     enum name_fit         best = NAME_OTHER;
-    const struct backend *b    = NULL;
-    int                   n    = 0;
+    int                   n    = 0; // models that fit best
     char                  list[300], q[LIM_QUOTE_BYTES];
 
+    if (b) {
+        *ret = &b->m;
+        return 0;
+    }
     for (size_t i = 0; i < g->n_backend; i++) {
         enum name_fit f = fit(&g->backend[i]->m, name);
         if (f < best || f == NAME_OTHER) continue;

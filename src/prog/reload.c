@@ -5,6 +5,7 @@
  * when their last requests are over, and the new ones begin to load at once. A model that changed is one that
  * leaves and one that comes, of the same name.
  */
+#include <signal.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -249,7 +250,8 @@ static void serve_list(struct supervisor *sv, struct plan *p, struct buf *come, 
             }
             if (supervisor_start_worker(sv, index, &e) < 0) {
                 log_error("worker_start", "model=" STR_FMT " error=\"%s\"", STR_ARG(m->id), e.msg);
-                sv->worker[index].again_us = clock_mono_us() + 1000000;
+                if (sv->worker[index].pid) kill(sv->worker[index].pid, SIGKILL); // half started
+                else sv->worker[index].again_us = clock_mono_us() + 1000000;
             }
         }
         if (sv->front.chan && supervisor_tell_model(sv, index, &e) < 0)

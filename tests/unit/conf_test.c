@@ -290,6 +290,32 @@ static void errors(void **state)
     assert_err(LOAD(NULL, "--config"), ERR_BAD_CONFIG, "--config needs a value");
 }
 
+/* All of a file's mistakes, for check-config; the first one is what conf_load returns. */
+static void all_errors(void **state)
+{
+    (void)state;
+    static const char text[] = "prt: 1\nport: high\nmodels:\n  - {pth: a, context: no}\n  - path: x\n    ctx: 4\nctxx: 1\n";
+    struct buf        all;
+    struct settings   s;
+    struct err        e;
+    int               n_rest = 0;
+
+    buf_init(&all, KIB(4));
+    struct conf_source of = { .roles = OPT_SERVE, .text = str_c(text), .errors = &all };
+    assert_err(conf_load(&of, &s, &a, NULL, &n_rest, &e), ERR_BAD_CONFIG, "text:1:1: \"prt\" is not a key");
+    assert_str(buf_text(&all), "text:1:1: \"prt\" is not a key of the configuration; did you mean port?\n"
+                               "text:2:7: port: \"high\" is not an integer\n"
+                               "text:7:1: \"ctxx\" is not a key of the configuration; did you mean ctx?\n"
+                               "text:4:6: \"pth\" is not a key of a model; did you mean path?\n"
+                               "text:4:23: context: \"no\" is not an integer\n"
+                               "text:4:5: this model has no path\n");
+    buf_clear(&all);
+    of.text = STR("models: [x]\n");
+    assert_ok(conf_load(&of, &s, &a, NULL, &n_rest, &e));
+    assert_int_equal(all.n, 0);
+    buf_release(&all);
+}
+
 /* Texts that would take forever, or all memory, or the stack. */
 static void hostile(void **state)
 {
@@ -487,6 +513,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_served, setup, teardown),
         cmocka_unit_test_setup_teardown(places, setup, teardown),
         cmocka_unit_test_setup_teardown(errors, setup, teardown),
+        cmocka_unit_test_setup_teardown(all_errors, setup, teardown),
         cmocka_unit_test_setup_teardown(hostile, setup, teardown),
         cmocka_unit_test_setup_teardown(compat, setup, teardown),
         cmocka_unit_test_setup_teardown(differ, setup, teardown),
