@@ -177,8 +177,12 @@ def test_what_needs_a_restart():
     with Configured(TWO, {"a": "I am a", "b": "I am b"}) as server:
         until("both are there", lambda: server.health()["status"] == "ok")
         for _ in range(2):  # it is said each time, not once
-            line = server.hangup(TWO + "connections: 7\nbody_bytes: 1K\n")
+            line = server.hangup(TWO + "connections: 1\nbody_bytes: 1K\n")
             assert "restart_needed=[connections]" in line, line
+        stream, events = begin_long(server, "b")
+        assert server.get("/ping").status == 200  # a second connection: their number is what it was
+        assert text_of([next(events)])
+        stream.close()
         reply = server.chat("a", "x" * 3000)
         assert reply.status == 413, reply.status  # the body's limit holds from now on
         assert "restart_needed=[]" in server.hangup(TWO)
@@ -232,6 +236,9 @@ def test_many_reloads():
             server.will_say("a", "I am a")
         until("one worker", lambda: len(server.labels("worker")) == 1)
         fds = len(os.listdir(f"/proc/{server.process.pid}/fd"))
+        for _ in range(3):  # one that stays, and a list that is refused when its first file is open
+            server.hangup("models:\n  - {id: a, path: a.script, context: 267}\n")
+            server.hangup("models: [b.script, nowhere.script]\n")
         server.hangup("models:\n  - {id: a, path: a.script, context: 999}\n")
         server.will_say("a", "I am a")
         until("one worker", lambda: len(server.labels("worker")) == 1)
