@@ -39,7 +39,7 @@ void page_root(struct api *a, struct http_req *h, const struct route *r, struct 
         json_put_str(b, gateway_model_at(a->gw, i)->id);
     }
     buf_str(b, STR("],\"endpoints\":[\"/v1/chat/completions\",\"/v1/completions\",\"/v1/models\",\"/v1/tokenize\","
-                   "\"/v1/detokenize\",\"/apply-template\",\"/health\",\"/v1/health\",\"/ping\"]}"));
+                   "\"/v1/detokenize\",\"/apply-template\",\"/generate\",\"/chat\",\"/health\",\"/v1/health\",\"/ping\"]}"));
     reply_json(h, 200, b);
 }
 

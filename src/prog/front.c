@@ -15,6 +15,7 @@
 #include "os/proc.h"
 #include "os/sandbox.h"
 #include "os/watch.h"
+#include "prog/admin_key.h"
 #include "prog/prog.h"
 
 #define START_MS    30000
@@ -24,7 +25,7 @@ struct front {
     struct arena       arena; // of what settings there are now
     struct settings    s;
     bool               started;
-    char               admin_key[513]; // or empty
+    char               admin_key[ADMIN_KEY_MAX + 1]; // or empty
     struct event_base *base;
     struct chan       *chan;
     struct watch      *watch;

@@ -13,13 +13,13 @@
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "json/json.h"
-#include "os/fd.h"
 #include "prog/supervisor_int.h"
 
 struct plan {
     struct arena      arena; // of the settings
     struct settings   s;
     struct model_list list;
+    char              admin_key[ADMIN_KEY_MAX + 1];
     int               keep[LIM_MODELS]; // of each of the list: the index that serves it already, or -1
 };
 
@@ -32,32 +32,15 @@ void reload_notes(const struct settings *s, const struct model_list *l)
         if (l->v[i].why) log_warn("not_served", "file=\"%s\" why=\"%s\"", l->v[i].path, l->v[i].why);
 }
 
-int reload_key(struct supervisor *sv, const struct settings *s, struct err *e)
-{
-    struct arena a;
-    struct str   key = STR("");
-    int          rc  = 0;
-
-    arena_init(&a, KIB(4));
-    if (s->admin_key_file) {
-        rc  = fd_read_file(s->admin_key_file, sizeof sv->admin_key - 1, &a, &key, e);
-        key = str_trim(key);
-        if (rc == 0 && key.n < 16)
-            rc = err_set(e, ERR_BAD_CONFIG, "%s: an admin key of %zu bytes, 16 at least are needed (openssl rand -hex "
-                         "32 makes a good one)", s->admin_key_file, key.n);
-    }
-    if (rc == 0) str_copy_z(sv->admin_key, sizeof sv->admin_key, key);
-    arena_release(&a);
-    return rc;
-}
-
-/* What a worker is told: the model's settings with the numbers that the machine decides. */
-static int pack_conf(const struct supervisor *sv, const struct settings *own, struct arena *a, struct str *ret,
-                     struct err *e)
+/* What a worker is told: the model's settings with the numbers that the machine decides. `same`: to be compared,
+ * without what is not worth a new worker. */
+static int pack_conf(const struct supervisor *sv, const struct settings *own, bool same, struct arena *a,
+                     struct str *ret, struct err *e)
 {
     struct settings s = *own;
     struct buf      b;
 
+    if (same) s.log_level = 0;
     if (s.threads == 0) s.threads = sv->child_settings.threads;
     if (s.kv_bytes == 0) s.kv_bytes = sv->child_settings.kv_bytes;
     buf_init(&b, KIB(60));
@@ -97,7 +80,8 @@ int reload_take(struct supervisor *sv, struct model_spec *m, uint32_t place, int
     if (i == LIM_MODELS)
         return err_set(e, ERR_BAD_CONFIG, "%d models are served or have not ended yet, the limit", LIM_MODELS);
     arena_init(&v.arena, KIB(256));
-    int rc = pack_conf(sv, m->own, &v.arena, &v.conf, e);
+    int rc = pack_conf(sv, m->own, false, &v.arena, &v.conf, e);
+    if (rc == 0) rc = pack_conf(sv, m->own, true, &v.arena, &v.same, e);
     if (rc == 0) rc = copy_names(&copy, &v.arena, e);
     if (rc < 0) {
         arena_release(&v.arena);
@@ -124,13 +108,13 @@ int reload_take_all(struct supervisor *sv, struct model_list *l, struct err *e)
 /* --- first all that can fail --- */
 
 /* Which running model is this one? Its file is open. */
-static int find_same(const struct supervisor *sv, const struct model_spec *m, struct str conf)
+static int find_same(const struct supervisor *sv, const struct model_spec *m, struct str same)
 {
     for (int i = 0; i < sv->n_model; i++) {
         const struct model_spec *have = &sv->model[i];
         if (!have->id.p || sv->served[i].leaving || sv->worker[i].load_failed) continue;
         if (str_eq(have->id, m->id) && str_eq(str_c(have->path), str_c(m->path)) && model_same_files(have, m) &&
-            str_eq(sv->served[i].conf, conf))
+            str_eq(sv->served[i].same, same))
             return i;
     }
     return -1;
@@ -143,12 +127,12 @@ static int match(struct supervisor *sv, struct plan *p, struct err *e)
 
     arena_init(&tmp, MIB(1));
     for (int i = 0; rc == 0 && i < p->list.n; i++) {
-        struct str conf;
+        struct str same;
         p->keep[i] = -1;
         if (p->list.v[i].why) continue;
         arena_clear(&tmp);
-        rc = pack_conf(sv, p->list.v[i].own, &tmp, &conf, e);
-        if (rc == 0) p->keep[i] = find_same(sv, &p->list.v[i], conf);
+        rc = pack_conf(sv, p->list.v[i].own, true, &tmp, &same, e);
+        if (rc == 0) p->keep[i] = find_same(sv, &p->list.v[i], same);
         n_new += p->keep[i] < 0;
     }
     arena_release(&tmp);
@@ -168,7 +152,7 @@ static int prepare(struct supervisor *sv, struct plan *p, struct err *e)
     if (rc == 0) rc = models_list(&p->s, &p->arena, &p->list, e);
     if (rc == 0) rc = models_open(&p->list, e);
     if (rc == 0) rc = match(sv, p, e);
-    if (rc == 0) rc = reload_key(sv, &p->s, e);
+    if (rc == 0) rc = admin_key_read(&p->s, p->admin_key, e);
     return rc;
 }
 
@@ -212,21 +196,22 @@ static void keep_one(struct supervisor *sv, int i, struct model_spec *m, uint32_
     struct served     *v    = &sv->served[i];
     struct model_spec  copy = *have;
     struct arena       a;
-    struct str         conf;
+    struct str         conf, same;
     struct err         e;
 
     v->place           = place;
     v->reasoning_field = m->own->reasoning_field;
     copy.alias         = m->alias;
     arena_init(&a, KIB(256));
-    conf = arena_str(&a, v->conf);
-    if (!conf.p || copy_names(&copy, &a, &e) < 0) { // its other names stay as they were
-        arena_release(&a);
+    same = arena_str(&a, v->same);
+    if (!same.p || pack_conf(sv, m->own, false, &a, &conf, &e) < 0 || copy_names(&copy, &a, &e) < 0) {
+        arena_release(&a); // its other names stay as they were
         return;
     }
     arena_release(&v->arena);
     v->arena = a;
-    v->conf  = conf;
+    v->conf  = conf; // for the day it is started again
+    v->same  = same;
     *have    = copy;
 }
 
@@ -303,6 +288,7 @@ static void commit(struct supervisor *sv, struct plan *p, struct buf *json)
     sv->s          = p->s;
     sv->conf_arena = p->arena;
     sv->reloaded   = true;
+    memcpy(sv->admin_key, p->admin_key, sizeof sv->admin_key);
     log_init((enum log_level)sv->s.log_level, "supervisor");
     supervisor_work_out(sv);
     reload_notes(&sv->s, &p->list);

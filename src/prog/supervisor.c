@@ -592,7 +592,7 @@ static int open_all(struct supervisor *sv, struct err *e)
     if (rc < 0) return rc;
     supervisor_work_out(sv);
     reload_notes(&sv->s, &list);
-    rc = reload_key(sv, &sv->s, e);
+    rc = admin_key_read(&sv->s, sv->admin_key, e);
     if (rc == 0) rc = reload_take_all(sv, &list, e);
     models_close(&list); // those not taken
     if (rc == 0) rc = listen_open(sv, e);
