@@ -50,6 +50,7 @@ static int on_model(struct front *f, struct str body, struct err *e)
     m.created         = (int64_t)unpack_u64(&u);
     m.file_bytes      = unpack_u64(&u);
     m.reasoning_field = unpack_u8(&u);
+    m.replaces        = unpack_u32(&u);
     uint32_t n        = unpack_count(&u, LIM_ALIASES, 4);
     for (uint32_t i = 0; i < n; i++) alias[i] = unpack_str(&u);
     m.n_alias = (int)n;

@@ -3,7 +3,8 @@
  * Everything that can fail is done first: the file is read, the models' files are opened. Only then is anything
  * changed. A model whose file, settings and name are the same keeps its worker; of the others the old ones leave
  * when their last requests are over, and the new ones begin to load at once. A model that changed is one that
- * leaves and one that comes, of the same name.
+ * comes and one that stands in for it, of the same name, until the new one is loaded; when that fails, the old one
+ * stays.
  */
 #include <signal.h>
 #include <string.h>
@@ -107,12 +108,21 @@ int reload_take_all(struct supervisor *sv, struct model_list *l, struct err *e)
 
 /* --- first all that can fail --- */
 
+/* Another one takes its place, perhaps at this moment. */
+static bool has_successor(const struct supervisor *sv, int i)
+{
+    for (int k = 0; k < sv->n_model; k++)
+        if (sv->model[k].id.p && !sv->served[k].leaving && sv->served[k].replaces == i + 1 && sv->served[k].told)
+            return true;
+    return false;
+}
+
 /* Which running model is this one? Its file is open. */
 static int find_same(const struct supervisor *sv, const struct model_spec *m, struct str same)
 {
     for (int i = 0; i < sv->n_model; i++) {
         const struct model_spec *have = &sv->model[i];
-        if (!have->id.p || sv->served[i].leaving || sv->worker[i].load_failed) continue;
+        if (!have->id.p || sv->served[i].leaving || sv->worker[i].load_failed || has_successor(sv, i)) continue;
         if (str_eq(have->id, m->id) && str_eq(str_c(have->path), str_c(m->path)) && model_same_files(have, m) &&
             str_eq(sv->served[i].same, same))
             return i;
@@ -164,6 +174,30 @@ static void put_name(struct buf *b, struct str id)
     json_put_str(b, id);
 }
 
+/* A model that changes is served as it was until it is there as it shall be: is this one a stand-in? */
+static bool stands_in(const struct supervisor *sv, const struct plan *p, int i)
+{
+    if (!sv->worker[i].up || (sv->served[i].replaces && !sv->served[i].told)) return false; // it serves nobody
+    for (int k = 0; k < p->list.n; k++) {
+        int same = p->keep[k];
+        if (p->list.v[k].why) continue;
+        if (same < 0 ? str_eq(p->list.v[k].id, sv->model[i].id) : sv->served[same].replaces == i + 1) return true;
+    }
+    return false;
+}
+
+/* The one that serves, or is about to: the last of those that replace each other. */
+static int stand_in_of(const struct supervisor *sv, const struct plan *p, struct str id)
+{
+    int found = -1;
+
+    for (int i = 0; i < sv->n_model; i++) {
+        if (!sv->model[i].id.p || sv->served[i].leaving || !str_eq(sv->model[i].id, id) || !stands_in(sv, p, i)) continue;
+        if (found < 0 || sv->served[i].replaces) found = i;
+    }
+    return found;
+}
+
 /* Those that no model of the list is. */
 static void drop_others(struct supervisor *sv, const struct plan *p, struct buf *gone)
 {
@@ -173,10 +207,11 @@ static void drop_others(struct supervisor *sv, const struct plan *p, struct buf 
         bool kept = false;
         if (!sv->model[i].id.p || sv->served[i].leaving) continue;
         for (int k = 0; !kept && k < p->list.n; k++) kept = p->keep[k] == i;
-        if (kept) continue;
-        put_name(gone, sv->model[i].id);
-        sv->served[i].leaving = true;
-        if (sv->front.chan) {
+        if (kept || stands_in(sv, p, i)) continue;
+        if (!sv->served[i].replaces) put_name(gone, sv->model[i].id);
+        sv->served[i].leaving  = true;
+        sv->served[i].replaces = 0;
+        if (sv->front.chan && sv->served[i].told) {
             struct buf b;
             buf_init(&b, 4);
             pack_u32(&b, (uint32_t)i);
@@ -228,17 +263,20 @@ static void serve_list(struct supervisor *sv, struct plan *p, struct buf *come, 
             keep_one(sv, index, m, (uint32_t)i);
             put_name(stay, m->id);
         } else {
+            int old = stand_in_of(sv, p, m->id);
             put_name(come, m->id);
             if (reload_take(sv, m, (uint32_t)i, &index, &e) < 0) {
                 log_error("model_not_taken", "model=" STR_FMT " error=\"%s\"", STR_ARG(m->id), e.msg);
                 continue;
             }
+            sv->served[index].replaces = old + 1;
             if (supervisor_start_worker(sv, index, &e) < 0) {
                 log_error("worker_start", "model=" STR_FMT " error=\"%s\"", STR_ARG(m->id), e.msg);
                 if (sv->worker[index].pid) kill(sv->worker[index].pid, SIGKILL); // half started
                 else sv->worker[index].again_us = clock_mono_us() + 1000000;
             }
         }
+        if (sv->served[index].replaces && !sv->served[index].told) continue; // the front hears of it when it is loaded
         if (sv->front.chan && supervisor_tell_model(sv, index, &e) < 0)
             log_warn("model_not_told", "model=" STR_FMT " error=\"%s\"", STR_ARG(sv->model[index].id), e.msg);
     }

@@ -37,6 +37,8 @@ struct served {
     uint32_t     place;   // in the list of models
     int64_t      created;
     bool         leaving; // not served any more: the front lets its last requests end
+    int          replaces; // index, and one, of the model that serves in its place until it is there; 0: none
+    bool         told;     // the front knows it
 };
 
 struct supervisor {
