@@ -8,6 +8,7 @@ import signal
 import socket
 import stat
 import subprocess
+import threading
 
 from serve import CURLEW, PATIENCE, Server, gone, read_reply, run_all, send_request, text_of, until
 
@@ -189,6 +190,40 @@ def test_change_without_a_gap():
         server.will_say("b", "I am b")
         until("two workers", lambda: gone(old) and len(server.labels("worker")) == 2)
         until("all is well", lambda: server.health()["status"] == "ok")
+
+
+def test_reload_under_load():
+    """Requests from several sides while the configuration changes again and again: each gets its whole answer."""
+    class Forward(Configured):
+        def model(self, name, says):
+            self.write(name + ".script", f'mode forward\nsay "{says}"\n')
+    problems, done, stop = [], [], threading.Event()
+
+    def ask(server):
+        while not stop.is_set():
+            try:
+                reply = server.chat("a", stream=len(done) % 2 == 0)
+                done.append(reply)
+                if reply.status != 200 or not reply.whole or b"error" in reply.body:
+                    problems.append(reply.body)
+            except (OSError, ValueError) as e:
+                problems.append(e)
+    with Forward(TWO, {"a": "I am a", "b": "I am b"}) as server:
+        until("both are there", lambda: server.health()["status"] == "ok")
+        threads = [threading.Thread(target=ask, args=(server,)) for _ in range(2)]
+        for t in threads:
+            t.start()
+        for i in range(30):
+            server.hangup([TWO, TWO.replace("id: a,", f"id: a, context: {256 + i},"), TWO + "ctxx: 1\n",
+                           TWO.replace("[first]", f"[x{i}]"), "models: [a.script]\n"][i % 5])
+            if i % 3:
+                until("a few answers", lambda n=len(done): len(done) > n + 2)
+        stop.set()
+        for t in threads:
+            t.join()
+        assert not problems, problems[:3]
+        server.hangup(TWO)
+        until("two workers", lambda: len(server.labels("worker")) == 2)
 
 
 def test_change_that_fails():
