@@ -211,6 +211,7 @@ def test_reload_under_load():
     with Forward(TWO, {"a": "I am a", "b": "I am b"}) as server:
         until("both are there", lambda: server.health()["status"] == "ok")
         threads = [threading.Thread(target=ask, args=(server,)) for _ in range(2)]
+        front = server.front()
         for t in threads:
             t.start()
         for i in range(30):
@@ -224,6 +225,7 @@ def test_reload_under_load():
         assert not problems, problems[:3]
         server.hangup(TWO)
         until("two workers", lambda: len(server.labels("worker")) == 2)
+        assert server.front() == front, "the front was started again"
 
 
 def test_change_that_fails():
@@ -254,7 +256,7 @@ def test_change_is_taken_back():
     """A model that would change and then would not: the one that waits goes, the one that serves stays."""
     with Configured(TWO, {"a": "old", "b": "I am b"}) as server:
         until("both are there", lambda: server.health()["status"] == "ok")
-        old = server.worker("a")
+        old, front = server.worker("a"), server.front()
         os.rename(os.path.join(server.folder, "a.script"), os.path.join(server.folder, "kept"))
         changing(server, TWO, "a", "new", 60000)
         until("two workers of a", lambda: len(server.labels("worker")) == 3)
@@ -270,7 +272,7 @@ def test_change_is_taken_back():
         until("two workers of a", lambda: len(server.labels("worker")) == 3)
         assert 'leaving=["a"]' in server.hangup("models: [{id: b, path: b.script}]\n")
         until("no worker of a", lambda: [n for _, n in server.labels("worker")] == ["b"])
-        assert server.ids() == ["b"]
+        assert server.ids() == ["b"] and server.front() == front
 
 
 def test_change_and_front_killed():
