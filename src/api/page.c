@@ -38,8 +38,12 @@ void page_root(struct api *a, struct http_req *h, const struct route *r, struct 
         if (i) buf_byte(b, ',');
         json_put_str(b, gateway_model_at(a->gw, i)->id);
     }
-    buf_str(b, STR("],\"endpoints\":[\"/v1/chat/completions\",\"/v1/completions\",\"/v1/models\",\"/v1/tokenize\","
-                   "\"/v1/detokenize\",\"/apply-template\",\"/generate\",\"/chat\",\"/health\",\"/v1/health\",\"/ping\"]}"));
+    buf_str(b, STR("],\"endpoints\":["));
+    for (size_t i = 0; route_at(i); i++) {
+        if (i) buf_byte(b, ',');
+        json_put_str(b, str_c(route_at(i)->path));
+    }
+    buf_str(b, STR("]}"));
     reply_json(h, 200, b);
 }
 
@@ -185,9 +189,12 @@ static void put_model(struct buf *b, const struct gateway_model *m)
         json_put_str(b, i->quant);
         buf_str(b, STR(",\"engine\":"));
         json_put_str(b, i->engine);
-        buf_printf(b, ",\"capabilities\":{\"chat\":%s,\"completions\":true,\"tools\":%s,\"reasoning\":%s,"
+        if (i->can & CHAT_CAN_EMBED) buf_printf(b, ",\"embedding_length\":%d", i->n_embd);
+        buf_printf(b, ",\"capabilities\":{\"chat\":%s,\"completions\":%s,\"embeddings\":%s,\"rerank\":%s,\"tools\":%s,\"reasoning\":%s,"
                    "\"logprobs\":%s,\"seed\":%s,\"logit_bias\":%s}",
-                   i->can & CHAT_CAN_CHAT ? "true" : "false", i->can & CHAT_CAN_TOOLS ? "true" : "false",
+                   i->can & CHAT_CAN_CHAT ? "true" : "false", i->can & CHAT_CAN_GENERATE ? "true" : "false",
+                   i->can & CHAT_CAN_EMBED ? "true" : "false", i->can & CHAT_CAN_RANK ? "true" : "false",
+                   i->can & CHAT_CAN_TOOLS ? "true" : "false",
                    i->can & CHAT_CAN_THINK ? "true" : "false", i->can & CHAT_CAN_LOGPROBS ? "true" : "false",
                    i->can & CHAT_CAN_SEED ? "true" : "false", i->can & CHAT_CAN_BIAS ? "true" : "false");
     }

@@ -149,6 +149,7 @@ static void on_event(void *ctx, const struct chat_event *ev)
     case CHAT_EV_CALL:
     case CHAT_EV_ARGS:
     case CHAT_EV_LOGPROB:
+    case CHAT_EV_VECTOR:
     case CHAT_EV_FINISH: break;
     }
 }

@@ -4,6 +4,7 @@
 
 #include "conf/opt.h"
 
+enum { THINK_WORD_AUTO, THINK_WORD_ON, THINK_WORD_OFF }; // order of --think
 enum { LOG_WORD_ERROR, LOG_WORD_WARN, LOG_WORD_INFO, LOG_WORD_DEBUG }; // order of --log-level
 enum { BUSY_QUEUE, BUSY_REJECT };                                          // of --busy
 enum { THINK_CONTENT, THINK_REASONING, THINK_BOTH, THINK_NONE };           // of --reasoning-field
@@ -33,6 +34,7 @@ struct settings {
 
     /* each model's own */
     const char *chat_template;   // file or built-in name, or NULL
+    const char *answer_format;   // a format of answers by its name (chat/split.h), or NULL
     int         reasoning_field; // THINK_...
 
     /* where */
@@ -51,8 +53,13 @@ struct settings {
     int64_t parallel; // sequences at once
     int64_t batch;    // tokens of one forward
     int64_t kv_bytes; // 0: parallel x ctx
+    int     kv_type;  // enum engine_kv: index of --kv-type's words
     int64_t threads;  // 0: as many as the machine gives us
+    const char *repack_cache; // a directory, or "off"
     int64_t queue;    // waiting requests
+
+    /* text */
+    int think; // THINK_WORD_...
 
     /* limits */
     int64_t conns;
@@ -72,6 +79,11 @@ struct settings {
     int64_t repeat;
     int64_t together;
     bool    json;
+    const char *peer;    // a program, or NULL
+    const char *serve;   // a server's address, or NULL
+    const char *clients; // numbers with commas between
+    const char *words;   // likewise
+    int64_t     pid;     // 0: none
 
     /* commands */
     struct opt_list arg;         // what stands on the command line and is no flag

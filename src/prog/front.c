@@ -197,6 +197,7 @@ static struct http_conf http_conf_of(const struct front *f)
     c.keepalive_ms = (unsigned)f->s.keepalive_ms;
     c.sse_ping_ms  = (unsigned)f->s.ping_ms;
     c.guard        = &f->guard;
+    c.time_field   = "openai-processing-ms";
     return c;
 }
 

@@ -1,4 +1,5 @@
 /* listen.c - the sockets that the front will serve, and the words for a person who starts the server. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -46,9 +47,23 @@ static void put_place(const struct place *p, bool for_curl)
         printf("http://%s%s%s:%d", v6 ? "[" : "", host, v6 ? "]" : "", p->port);
 }
 
-void listen_banner(const struct supervisor *sv, struct str model)
+/* A word of a command as a shell takes it. */
+static void print_word(const char *s)
 {
-    printf("curlew " CURLEW_VERSION " serves " STR_FMT " on ", STR_ARG(model));
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+:@%,=";
+
+    if (s[strspn(s, plain)] == 0) {
+        fputs(s, stdout);
+        return;
+    }
+    putchar('\'');
+    for (; *s; s++) *s == '\'' ? fputs("'\\''", stdout) : putchar(*s);
+    putchar('\'');
+}
+
+void listen_banner(const struct supervisor *sv, const struct model_spec *m)
+{
+    printf("curlew " CURLEW_VERSION " serves " STR_FMT " on ", STR_ARG(m->id));
     for (int i = 0; i < sv->n_listen; i++) {
         if (i) printf(" and ");
         put_place(&sv->place[i], false);
@@ -56,6 +71,14 @@ void listen_banner(const struct supervisor *sv, struct str model)
     printf("\n\nTry:\n  curl ");
     put_place(&sv->place[0], true);
     printf("/v1/chat/completions -H 'Content-Type: application/json' \\\n    -d '{\"model\": \"" STR_FMT "\", "
-           "\"messages\": [{\"role\": \"user\", \"content\": \"Hello!\"}], \"max_tokens\": 64}'\n\n", STR_ARG(model));
+           "\"messages\": [{\"role\": \"user\", \"content\": \"Hello!\"}], \"max_tokens\": 64}'\n", STR_ARG(m->id));
+    if (str_ends(str_c(m->base), STR(".gguf"))) {
+        printf("or chat in another terminal:\n  ");
+        print_word(program_invocation_name);
+        printf(" run --model ");
+        print_word(m->path);
+        putchar('\n');
+    }
+    putchar('\n');
     fflush(stdout);
 }

@@ -7,6 +7,10 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "conf/options.h"
+#include "engine.h"
+
+#define MODELS_BESIDE   4
+#define MODELS_TEMPLATE "chat_template.jinja" // what the worker calls the file of --chat-template
 
 struct model_spec {
     struct str             id;    // its name in the API

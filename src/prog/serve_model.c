@@ -11,6 +11,7 @@
 #include "engines/script/script.h"
 #include "model/gguf.h"
 #include "os/fd.h"
+#include "prog/models.h"
 
 #define CTX_DEFAULT 8192 // of models that could do more: KV memory is reserved for it
 
@@ -117,26 +118,31 @@ static int describe(struct serve_model *m, const struct engine_info *i, const st
         .engine = str_c(m->ops->name), .arch = str_c(i->arch), .quant = str_c(i->quant),
         .tokenizer = str_c(m->tok ? tok_kind(m->tok) : "none"), .n_ctx = i->n_ctx, .n_ctx_train = i->n_ctx,
         .n_seq = i->n_seq, .n_vocab = i->n_vocab, .n_param = i->n_param, .weight_bytes = i->weight_bytes,
-        .kv_bytes = i->kv_bytes, .fingerprint = fingerprint(file, &m->arena),
+        .kv_bytes = i->kv_bytes, .n_embd = i->n_embd, .fingerprint = fingerprint(file, &m->arena),
     };
     m->info.can = (caps->usable ? CHAT_CAN_CHAT : 0) | (caps->tools ? CHAT_CAN_TOOLS : 0) |
                   (caps->thinking || caps->opens_think ? CHAT_CAN_THINK : 0) | CHAT_CAN_CHOICES;
     if (fwd) m->info.can |= CHAT_CAN_LOGPROBS | CHAT_CAN_SEED | CHAT_CAN_SAMPLING | CHAT_CAN_BIAS | CHAT_CAN_TOK_IN;
+    m->info.can |= CHAT_CAN_GENERATE;
+    if (i->caps & ENGINE_WHOLE) m->info.can = CHAT_CAN_TOK_IN; // an encoder answers nothing
+    if (i->caps & ENGINE_EMBED) m->info.can |= i->caps & ENGINE_RANK ? CHAT_CAN_RANK : CHAT_CAN_EMBED;
     if (i->caps & ENGINE_SAMPLING) m->info.can |= CHAT_CAN_SAMPLING;
     if (i->caps & ENGINE_SEED) m->info.can |= CHAT_CAN_SEED;
     return m->info.fingerprint.p ? 0 : err_nomem(e, "describing the model");
 }
 
-int serve_model_open(const struct settings *s, const char *id, const struct engine_file *file, int n_file,
-                     int template_fd, struct serve_model *ret, struct err *e)
+int serve_model_open(const struct settings *s, const char *id, const struct serve_files *f, struct serve_model *ret,
+                     struct err *e)
 {
+    const struct engine_file *file = f->file;
     struct serve_model m = { 0 };
     struct engine_info i;
     struct session_conf sc;
     struct str          text = STR("");
-    struct engine_conf  ec   = { .file = file, .n_file = n_file, .n_thread = (int)s->threads,
+    struct engine_conf  ec   = { .file = file, .n_file = f->n_file, .n_thread = (int)s->threads,
                                  .n_ctx = s->ctx ? (int)s->ctx : CTX_DEFAULT, .n_seq = (int)s->parallel,
-                                 .n_batch = (int)s->batch, .kv_bytes = s->kv_bytes };
+                                 .n_batch = (int)s->batch, .kv_bytes = s->kv_bytes, .cache = f->cache,
+                                 .kv_type = (enum engine_kv)s->kv_type };
 
     if (ec.n_batch < ec.n_seq) ec.n_batch = ec.n_seq;
     arena_init(&m.arena, MIB(64));
@@ -144,19 +150,25 @@ int serve_model_open(const struct settings *s, const char *id, const struct engi
     if (rc == 0) rc = m.ops->open(&ec, &m.engine, e);
     if (rc < 0) goto fail;
     m.ops->info(m.engine, &i);
-    rc = open_tok(&m, s, &i, file, id, template_fd, &text, e);
+    rc = open_tok(&m, s, &i, file, id, f->template_fd, &text, e);
     if (rc < 0) goto fail;
+    struct split_form form = split_detect(text);
+    if (s->answer_format && !split_form_by_name(str_c(s->answer_format), &form)) {
+        rc = err_set(e, ERR_BAD_CONFIG, "--answer-format: \"%.60s\" is not known", s->answer_format);
+        goto fail;
+    }
 
     sc = (struct session_conf){ .ops = m.ops, .engine = m.engine, .tok = m.tok, .tmpl = m.tmpl,
-                                .form = split_detect(text), .n_queue = (int)s->queue,
+                                .form = form, .n_queue = (int)s->queue,
                                 .queue_ms = (int)s->queue_ms };
     tmpl_caps(m.tmpl, &sc.caps);
     rc = describe(&m, &i, &sc.caps, file, e);
     if (rc == 0) rc = session_new(&sc, &m.session, e);
     if (rc < 0) goto fail;
-    log_info("loaded", "model=%s engine=%s arch=%s quant=%s tokenizer=%s ctx=%d parallel=%d kv_mib=%llu format=%s",
+    log_info("loaded", "model=%s engine=%s arch=%s quant=%s tokenizer=%s ctx=%d parallel=%d kv_mib=%llu kv_type=%s "
+             "format=%s",
              id, m.ops->name, i.arch, i.quant, m.tok ? tok_kind(m.tok) : "none", i.n_ctx, i.n_seq,
-             (unsigned long long)(i.kv_bytes >> 20), split_form_name(&sc.form));
+             (unsigned long long)(i.kv_bytes >> 20), i.kv_type ? i.kv_type : "none", split_form_name(&sc.form));
     *ret = m;
     return 0;
 

@@ -23,6 +23,7 @@
 #include "os/fd.h"
 #include "os/proc.h"
 #include "prog/prog.h"
+#include "prog/repack.h"
 #include "prog/supervisor_int.h"
 
 #define FRONT_STOP_MS  10000 // running replies may take this long after SIGTERM
@@ -113,6 +114,24 @@ static int start_child(struct child *c, const char *role, const char *label, enu
     return 0;
 }
 
+/* The place for packed weights, if the settings want one. */
+static int send_cache(struct supervisor *sv, int i, struct err *e)
+{
+    struct repack *r = &sv->repack[i];
+    struct buf     b;
+
+    repack_close(r);
+    repack_open(r, sv->s.repack_cache, &sv->model[i]);
+    if (r->cache.fd < 0) return 0;
+    buf_init(&b, 16);
+    pack_u64(&b, r->cache.size);
+    pack_u32(&b, (uint32_t)r->cache.state);
+    int rc = b.failed ? err_nomem(e, "starting a worker")
+                      : chan_send(sv->worker[i].chan, MSG_CACHE, 0, buf_text(&b), r->cache.fd, e);
+    buf_release(&b);
+    return rc;
+}
+
 int supervisor_start_worker(struct supervisor *sv, int i, struct err *e)
 {
     struct child            *c = &sv->worker[i];
@@ -126,6 +145,7 @@ int supervisor_start_worker(struct supervisor *sv, int i, struct err *e)
     pack_u64(&b, m->size);
     rc = b.failed ? err_nomem(e, "starting a worker") : chan_send(c->chan, MSG_FILE, 0, buf_text(&b), m->fd, e);
     if (rc == 0 && m->template_fd >= 0) rc = chan_send(c->chan, MSG_TEMPLATE, 0, STR(""), m->template_fd, e);
+    if (rc == 0) rc = send_cache(sv, i, e);
     buf_clear(&b);
     pack_str(&b, m->id);
     pack_str(&b, sv->served[i].conf);
@@ -246,6 +266,7 @@ static void ended(struct supervisor *sv, struct child *c)
 static void free_model(struct supervisor *sv, int i)
 {
     model_close(&sv->model[i]);
+    repack_close(&sv->repack[i]);
     arena_release(&sv->served[i].arena);
     sv->model[i]  = (struct model_spec){ .fd = -1, .template_fd = -1 };
     sv->served[i] = (struct served){ .place = 0 };
@@ -294,6 +315,7 @@ static void reap(struct supervisor *sv)
             if (c->pid != pid) continue;
             bool told = c->kill_us != 0;
             ended(sv, c);
+            repack_close(&sv->repack[i]);
             if (sv->served[i].leaving) {
                 c->again_us = 0; // nobody else comes in its place
                 if (told) free_model(sv, i);
@@ -348,7 +370,7 @@ static void announce(struct supervisor *sv)
     }
     if (sv->announced || !sv->front.up || n == 0) return;
     sv->announced = true;
-    listen_banner(sv, sv->model[first].id);
+    listen_banner(sv, &sv->model[first]);
 }
 
 static void replacement_ready(struct supervisor *sv, int i)
@@ -446,6 +468,14 @@ static void linked(struct supervisor *sv, struct str body)
     sv->served[i].replaces = 0;
 }
 
+static void cached(struct supervisor *sv, int i, struct str body)
+{
+    struct unpack u = unpack_init(body);
+    uint32_t      state = unpack_u32(&u);
+
+    if (unpack_done(&u)) repack_settle(&sv->repack[i], (enum engine_cache_state)state);
+}
+
 static int on_msg(void *ctx, struct chan *c, const struct chan_msg *m, struct err *e)
 {
     struct from       *f  = ctx;
@@ -461,6 +491,8 @@ static int on_msg(void *ctx, struct chan *c, const struct chan_msg *m, struct er
                  (unsigned)((clock_mono_us() - sv->worker[f->i].started_us) / 1000));
         if (sv->served[f->i].replaces && !sv->served[f->i].told && sv->front.chan) replacement_ready(sv, f->i);
         link_up(sv, f->i);
+    } else if (m->type == MSG_CACHED) {
+        cached(sv, f->i, m->body);
     } else if (m->type == MSG_LINKED) {
         linked(sv, m->body);
     } else if (m->type == MSG_DROPPED) {
@@ -624,6 +656,7 @@ static int open_all(struct supervisor *sv, struct err *e)
     supervisor_work_out(sv);
     reload_notes(&sv->s, &list);
     rc = admin_key_read(&sv->s, sv->admin_key, e);
+    if (rc == 0 && strcmp(sv->s.repack_cache, "off")) rc = repack_prepare(sv->s.repack_cache, e);
     if (rc == 0) rc = reload_take_all(sv, &list, e);
     models_close(&list); // those not taken
     if (rc == 0) rc = listen_open(sv, e);
@@ -647,7 +680,7 @@ int supervisor_main(const struct settings *s)
     sv->first     = s;
     sv->s         = *s;
     sv->signal_fd = -1;
-    for (int i = 0; i < LIM_MODELS; i++) sv->model[i].fd = sv->model[i].template_fd = -1;
+    for (int i = 0; i < LIM_MODELS; i++) sv->model[i].fd = sv->model[i].template_fd = sv->repack[i].cache.fd = -1;
     arena_init(&sv->arena, MIB(64));
     int rc = open_all(sv, &e);
     if (rc == 0) rc = start_front(sv, &e);

@@ -11,6 +11,7 @@
 #include "os/chan.h"
 #include "prog/admin_key.h"
 #include "prog/models.h"
+#include "prog/repack.h"
 
 #define PLACES_MAX 16 // as many listeners as the front takes
 
@@ -50,6 +51,7 @@ struct supervisor {
     struct model_spec      model[LIM_MODELS];  // [n_model]; id.p is NULL where there is none
     struct served          served[LIM_MODELS];
     struct child           worker[LIM_MODELS];
+    struct repack          repack[LIM_MODELS]; // of workers that load
     int                    n_model;       // index of the last one, and one
     struct child           front;
     int                    listen_fd[PLACES_MAX];
@@ -80,7 +82,7 @@ void supervisor_end_worker(struct supervisor *sv, int i);
 
 NODISCARD int listen_open(struct supervisor *sv, struct err *e);
 void          listen_close(struct supervisor *sv);
-void          listen_banner(const struct supervisor *sv, struct str model);
+void          listen_banner(const struct supervisor *sv, const struct model_spec *m);
 
 /* --- reload.c --- */
 
