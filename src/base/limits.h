@@ -21,6 +21,7 @@
 #define LIM_CONF_KEYS   512      // of one group; there are under 100 options
 #define LIM_CONF_TEXT   KIB(16)  // one value; the longest are paths
 #define LIM_ALIASES     64       // other names of one model
+#define LIM_DIR_ENTRIES 4096     // looked at in one folder of models; nobody has as many models
 
 /* --- HTTP in --- */
 #define LIM_REQ_LINE_BYTES   KIB(8)  // request line, without CRLF

@@ -19,6 +19,8 @@ struct load {
     struct str        folder; // of the file, with its '/' at the end; empty: the current one
     struct conf_yaml *root;   // or NULL
     enum compat_who   compat;
+    struct buf       *errors; // or NULL
+    struct err        first;  // of those in `errors`
 };
 
 /* --- before all else: which file, and in whose place --- */
@@ -183,26 +185,40 @@ static int put_option(struct load *l, struct opt_in *in, const struct opt *o, co
     return 0;
 }
 
+/* A mistake that need not be the last one: 0 when the caller may go on and look for more. */
+static int mistake(struct load *l, int rc, const struct err *e)
+{
+    if (rc == 0 || !l->errors || rc == -ERR_NO_MEMORY) return rc;
+    if (!l->first.code) l->first = *e;
+    buf_printf(l->errors, "%s\n", e->msg);
+    return 0;
+}
+
+static int top_key(struct load *l, const struct conf_yaml *m, struct err *e)
+{
+    char              name[64];
+    struct str        key = key_name(m->key, name, sizeof name);
+    const struct opt *o   = m->key.n < sizeof name ? opt_by_name(key, l->in.roles) : NULL;
+
+    if (str_eq(key, STR("models"))) return 0; // later: they build on all others
+    if (!o) {
+        struct opt_near near = { 0 };
+        opt_near_try(&near, key, "models");
+        opt_near_rows(&near, key, l->in.roles);
+        return unknown_key(l, m, &near, "the configuration", e);
+    }
+    if (!strcmp(o->name, "config"))
+        return err_set(e, ERR_BAD_CONFIG, "%s:%d:%d: a configuration cannot name another one", l->file,
+                       m->key_line, m->key_col);
+    return put_option(l, &l->in, o, m, e);
+}
+
 static int top_level(struct load *l, struct err *e)
 {
-    for (const struct conf_yaml *m = l->root->child; m; m = m->next) {
-        char              name[64];
-        struct str        key = key_name(m->key, name, sizeof name);
-        const struct opt *o   = m->key.n < sizeof name ? opt_by_name(key, l->in.roles) : NULL;
-        if (str_eq(key, STR("models"))) continue; // later: they build on all others
-        if (!o) {
-            struct opt_near near = { 0 };
-            opt_near_try(&near, key, "models");
-            opt_near_rows(&near, key, l->in.roles);
-            return unknown_key(l, m, &near, "the configuration", e);
-        }
-        if (!strcmp(o->name, "config"))
-            return err_set(e, ERR_BAD_CONFIG, "%s:%d:%d: a configuration cannot name another one", l->file,
-                           m->key_line, m->key_col);
-        int rc = put_option(l, &l->in, o, m, e);
-        if (rc < 0) return rc;
-    }
-    return 0;
+    int rc = 0;
+
+    for (const struct conf_yaml *m = l->root->child; rc == 0 && m; m = m->next) rc = mistake(l, top_key(l, m, e), e);
+    return rc;
 }
 
 /* --- the file's models --- */
@@ -280,8 +296,9 @@ static int one_model(struct load *l, const struct conf_yaml *n, struct conf_mode
     if (n->kind != CONF_YAML_MAP)
         return err_set(e, ERR_BAD_CONFIG, "%s: a model is %s, it must be a path or a group of keys", ret->where,
                        conf_yaml_kind_name(n->kind));
-    for (const struct conf_yaml *m = n->child; rc == 0 && m; m = m->next) rc = model_key(l, own, m, ret, e);
-    if (rc == 0 && !ret->path)
+    for (const struct conf_yaml *m = n->child; rc == 0 && m; m = m->next)
+        rc = mistake(l, model_key(l, own, m, ret, e), e);
+    if (rc == 0 && !ret->path && !member(n, "path"))
         rc = err_set(e, ERR_BAD_CONFIG, "%s: this model has no path", ret->where);
     return rc;
 }
@@ -318,8 +335,8 @@ static int models(struct load *l, struct err *e)
     m = arena_array(l->in.arena, (size_t)list->n_child + 1, sizeof *m);
     if (!m) return err_nomem(e, "reading a configuration");
     for (const struct conf_yaml *n = list->child; n; n = n->next, i++) {
-        int rc = one_model(l, n, &m[i], e);
-        if (rc == 0) rc = model_path(l, &m[i], e);
+        int rc = mistake(l, one_model(l, n, &m[i], e), e);
+        if (rc == 0 && m[i].path) rc = model_path(l, &m[i], e);
         if (rc < 0) return rc;
     }
     l->in.s->models   = m;
@@ -377,7 +394,7 @@ static int choose_places(struct load *l, struct err *e)
 int conf_load(const struct conf_source *src, struct settings *s, struct arena *a, const char **rest, int *n_rest,
               struct err *e)
 {
-    struct load l    = { .file = NULL };
+    struct load l    = { .errors = src->errors };
     bool        has  = opt_by_name(STR("config"), src->roles) != NULL;
     int         rc   = opt_begin(&l.in, s, src->roles, a, e);
 
@@ -400,7 +417,12 @@ int conf_load(const struct conf_source *src, struct settings *s, struct arena *a
     if (rc < 0 || !has) return rc;
     s->config = path;
     choose_models(&l);
-    return choose_places(&l, e);
+    rc = mistake(&l, choose_places(&l, e), e);
+    if (rc == 0 && l.first.code) {
+        *e = l.first;
+        rc = -(int)e->code;
+    }
+    return rc;
 }
 
 void conf_differ(struct buf *b, const struct settings *x, const struct settings *y, unsigned role)

@@ -16,6 +16,7 @@
 #ifndef CURLEW_CONF_CONF_H
 #define CURLEW_CONF_CONF_H
 
+#include "base/buf.h"
 #include "conf/options.h"
 
 struct conf_source {
@@ -23,6 +24,7 @@ struct conf_source {
     int         argc;
     char      **argv; // the flags
     bool        rest; // what is no flag is the file, as if --config named it
+    struct buf *errors; // or NULL: gets all of the file's mistakes, a line each; conf_load returns the first
     struct str  text; // the file's text in place of a file, or STR_NULL; for tests
 };
 

@@ -30,6 +30,7 @@ struct backend {
     struct gateway_model m; // first: a model's address is its backend's
     struct gateway      *g;
     uint32_t             index, place;
+    uint32_t             replaces; // index, and one, of the one that is seen in its place; 0: it is seen itself
     bool                 dropped; // nobody finds it any more
     bool                 told;    // the supervisor knows that its last request is over
     struct arena         arena; // the names
@@ -204,6 +205,47 @@ static int on_events(struct backend *b, struct str body, struct err *e)
     return u.failed ? err_set(e, ERR_PROTOCOL, "malformed events") : 0;
 }
 
+static void unlist(struct gateway *g, const struct backend *b)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < g->n_backend; i++)
+        if (g->backend[i] != b) g->backend[n++] = g->backend[i];
+    g->n_backend = n;
+}
+
+static void enlist(struct gateway *g, struct backend *b)
+{
+    size_t i = g->n_backend++; // there is a place in the list for each index
+
+    for (; i > 0 && g->backend[i - 1]->place > b->place; i--) g->backend[i] = g->backend[i - 1];
+    g->backend[i] = b;
+}
+
+static void drop(struct backend *b)
+{
+    b->replaces = 0;
+    if (b->dropped) return;
+    b->dropped = true;
+    unlist(b->g, b);
+    check_dropped(b);
+}
+
+/* From one request to the next: the new one answers to the name, the old one ends what it has begun. */
+static void take_over(struct backend *b)
+{
+    uint32_t next = b->replaces;
+
+    b->replaces = 0;
+    enlist(b->g, b);
+    while (next) { // one that it replaces may itself have waited for its turn
+        struct backend *old = at_index(b->g, next - 1);
+        if (!old || old == b) return;
+        next = old->replaces;
+        drop(old);
+    }
+}
+
 static int on_msg(void *ctx, struct chan *c, const struct chan_msg *m, struct err *e)
 {
     struct backend *b = ctx;
@@ -219,6 +261,7 @@ static int on_msg(void *ctx, struct chan *c, const struct chan_msg *m, struct er
     b->m.state    = MODEL_READY;
     log_info("model_linked", "model=" STR_FMT, STR_ARG(b->m.id));
     b->g->calls.ready(b->g->calls_ctx, b->index);
+    if (b->replaces && !b->dropped) take_over(b);
     return 0;
 }
 
@@ -266,23 +309,6 @@ static void backend_free(struct backend *b)
     mem_free(b);
 }
 
-static void unlist(struct gateway *g, const struct backend *b)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < g->n_backend; i++)
-        if (g->backend[i] != b) g->backend[n++] = g->backend[i];
-    g->n_backend = n;
-}
-
-static void enlist(struct gateway *g, struct backend *b)
-{
-    size_t i = g->n_backend++; // there is a place in the list for each index
-
-    for (; i > 0 && g->backend[i - 1]->place > b->place; i--) g->backend[i] = g->backend[i - 1];
-    g->backend[i] = b;
-}
-
 /* Names into the backend's arena, in place of those it has. */
 static int set_names(struct backend *b, const struct gateway_spec *s, struct err *e)
 {
@@ -320,6 +346,8 @@ int gateway_add(struct gateway *g, const struct gateway_spec *s, struct err *e)
     if (b && !b->dropped) { // it stays, with new names or at a new place
         int rc = set_names(b, s, e);
         if (rc < 0) return rc;
+        if (b->replaces && s->replaces) return 0; // its turn is still to come
+        b->replaces = 0;
         unlist(g, b);
         enlist(g, b);
         return 0;
@@ -339,7 +367,8 @@ int gateway_add(struct gateway *g, const struct gateway_spec *s, struct err *e)
     }
     backend_free(b); // of the index's last model
     g->slot[s->index] = fresh;
-    enlist(g, fresh);
+    fresh->replaces   = s->replaces;
+    if (!fresh->replaces) enlist(g, fresh);
     return 0;
 }
 
@@ -347,10 +376,8 @@ int gateway_drop(struct gateway *g, uint32_t index, struct err *e)
 {
     struct backend *b = at_index(g, index);
 
-    if (!b || b->dropped) return err_set(e, ERR_PROTOCOL, "model %u is not known", index);
-    b->dropped = true;
-    unlist(g, b);
-    check_dropped(b);
+    if (!b) return err_set(e, ERR_PROTOCOL, "model %u is not known", index);
+    drop(b); // it may be dropped already: its successor was faster than this message
     return 0;
 }
 
@@ -397,6 +424,17 @@ static enum name_fit fit(const struct gateway_model *m, struct str name)
     return best;
 }
 
+/* The one that has this very name, the usual case: no other name can fit better. */
+static const struct backend *find_exact(const struct gateway *g, struct str name)
+{
+    for (size_t i = 0; i < g->n_backend; i++)
+        if (str_eq(g->backend[i]->m.id, name)) return g->backend[i];
+    for (size_t i = 0; i < g->n_backend; i++)
+        for (int k = 0; k < g->backend[i]->m.n_alias; k++)
+            if (str_eq(g->backend[i]->m.alias[k], name)) return g->backend[i];
+    return NULL;
+}
+
 /* "a, b, c" of the models that fit so well. */
 static void list_models(const struct gateway *g, struct str name, enum name_fit want, char *dst, size_t size)
 {
@@ -413,11 +451,15 @@ static void list_models(const struct gateway *g, struct str name, enum name_fit 
 int gateway_find(const struct gateway *g, struct str name, const struct gateway_model **ret,
                  struct err *e)
 {
+    const struct backend *b    = find_exact(g, name);
     enum name_fit         best = NAME_OTHER;
-    const struct backend *b    = NULL;
-    int                   n    = 0;
+    int                   n    = 0; // models that fit best
     char                  list[300], q[LIM_QUOTE_BYTES];
 
+    if (b) {
+        *ret = &b->m;
+        return 0;
+    }
     for (size_t i = 0; i < g->n_backend; i++) {
         enum name_fit f = fit(&g->backend[i]->m, name);
         if (f < best || f == NAME_OTHER) continue;

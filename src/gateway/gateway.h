@@ -44,7 +44,8 @@ NODISCARD int gateway_new(struct event_base *base, const struct gateway_calls *c
 void          gateway_free(struct gateway *g); // every request in flight gets its error event
 
 /* What the supervisor tells: a model under an index (below LIM_MODELS) of its own, again when its names change;
- * a new channel to its worker (fd is taken over), how it fares. `place` orders the list of models. A model that
+ * a new channel to its worker (fd is taken over), how it fares. `place` orders the list of models. One that
+ * replaces another is not seen until its worker has said what it is: then the other one is dropped. A model that
  * is dropped has no name from then on, its requests go on, and an index is free for another model when the last
  * of them is over. Texts are copied. Errors: PROTOCOL, NO_MEMORY. */
 struct gateway_spec {
@@ -55,6 +56,7 @@ struct gateway_spec {
     int64_t           created;
     uint64_t          file_bytes;
     int               reasoning_field;
+    uint32_t          replaces; // index, and one, of the model that keeps the name until this one is there; 0: none
 };
 NODISCARD int gateway_add(struct gateway *g, const struct gateway_spec *s, struct err *e);
 NODISCARD int gateway_drop(struct gateway *g, uint32_t index, struct err *e);

@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "conf/options.h"
+#include "prog/admin_key.h"
 #include "prog/cli.h"
 #include "prog/models.h"
 
@@ -41,6 +42,7 @@ int cli_check_config(const struct settings *s)
 {
     struct model_list l = { .n = 0 };
     struct arena      a;
+    char              key[ADMIN_KEY_MAX + 1];
     struct buf        b;
     struct err        e;
 
@@ -49,6 +51,7 @@ int cli_check_config(const struct settings *s)
     buf_init(&b, MIB(4));
     int rc = models_list(s, &a, &l, &e);
     if (rc == 0) rc = models_open(&l, &e);
+    if (rc == 0) rc = admin_key_read(s, key, &e);
     if (rc == 0) {
         for (int i = 0; i < s->listen.n; i++) {
             buf_str(&b, STR("listen "));

@@ -15,6 +15,7 @@
 #include "os/proc.h"
 #include "os/sandbox.h"
 #include "os/watch.h"
+#include "prog/admin_key.h"
 #include "prog/prog.h"
 
 #define START_MS    30000
@@ -24,7 +25,7 @@ struct front {
     struct arena       arena; // of what settings there are now
     struct settings    s;
     bool               started;
-    char               admin_key[513]; // or empty
+    char               admin_key[ADMIN_KEY_MAX + 1]; // or empty
     struct event_base *base;
     struct chan       *chan;
     struct watch      *watch;
@@ -49,6 +50,7 @@ static int on_model(struct front *f, struct str body, struct err *e)
     m.created         = (int64_t)unpack_u64(&u);
     m.file_bytes      = unpack_u64(&u);
     m.reasoning_field = unpack_u8(&u);
+    m.replaces        = unpack_u32(&u);
     uint32_t n        = unpack_count(&u, LIM_ALIASES, 4);
     for (uint32_t i = 0; i < n; i++) alias[i] = unpack_str(&u);
     m.n_alias = (int)n;

@@ -122,17 +122,23 @@ static int run_command(const struct command *c, int argc, char **argv)
 
     for (int i = 0; i < argc; i++)
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) return print_command_help(c);
-    arena_init(&a, MIB(4));
-    const struct conf_source src = { .roles = c->roles, .argc = argc, .argv = argv,
-                                     .rest = c->n_arg && c->run == cli_check_config };
+    arena_init(&a, MIB(16));
+    bool                     check = c->run == cli_check_config;
+    struct buf               errors;
+    const struct conf_source src = { .roles = c->roles, .argc = argc, .argv = argv, .rest = check,
+                                     .errors = check ? &errors : NULL };
+    buf_init(&errors, MIB(4));
     if (conf_load(&src, &s, &a, rest, &n_rest, &e) < 0) {
-        fprintf(stderr, "curlew %s: %s\n", c->name, e.msg);
+        struct str more = buf_text(&errors), line;
+        if (more.n == 0) fprintf(stderr, "curlew %s: %s\n", c->name, e.msg);
+        while (more.n && str_cut(&more, '\n', &line)) fprintf(stderr, "curlew %s: " STR_FMT "\n", c->name, STR_ARG(line));
         status = PROG_USAGE;
     } else {
         s.arg    = (struct opt_list){ rest, n_rest };
         s.source = &src;
         status   = c->run(&s);
     }
+    buf_release(&errors);
     arena_release(&a);
     return status;
 }

@@ -13,8 +13,6 @@
 #include "chat/tmpl.h"
 #include "os/fd.h"
 
-#define DIR_ENTRIES 4096 // looked at in one folder
-
 struct finder {
     const struct settings *s;
     struct arena          *arena;
@@ -178,12 +176,12 @@ static int scan(struct finder *f, const char *dir, int depth, struct err *e)
 
     if (!h && depth > 0) return 0; // a folder that we may not read is none of ours
     if (!h) return err_set(e, ERR_IO, "models_dir %s: %s", dir, err_errno(errno));
-    name = mem_array(DIR_ENTRIES, sizeof *name);
+    name = mem_array(LIM_DIR_ENTRIES, sizeof *name);
     if (!name) rc = err_nomem(e, "looking for models");
     while (rc == 0 && (d = readdir(h)) != NULL) {
         if (d->d_name[0] == '.') continue;
-        if (n == DIR_ENTRIES) {
-            rc = err_set(e, ERR_BAD_CONFIG, "models_dir %s: more than %d entries", dir, DIR_ENTRIES);
+        if (n == LIM_DIR_ENTRIES) {
+            rc = err_set(e, ERR_BAD_CONFIG, "models_dir %s: more than %d entries", dir, LIM_DIR_ENTRIES);
             break;
         }
         bool slash = str_ends(str_c(dir), STR("/"));

@@ -3,8 +3,10 @@
  * Everything that can fail is done first: the file is read, the models' files are opened. Only then is anything
  * changed. A model whose file, settings and name are the same keeps its worker; of the others the old ones leave
  * when their last requests are over, and the new ones begin to load at once. A model that changed is one that
- * leaves and one that comes, of the same name.
+ * comes and one that stands in for it, of the same name, until the new one is loaded; when that fails, the old one
+ * stays.
  */
+#include <signal.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -12,13 +14,13 @@
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "json/json.h"
-#include "os/fd.h"
 #include "prog/supervisor_int.h"
 
 struct plan {
     struct arena      arena; // of the settings
     struct settings   s;
     struct model_list list;
+    char              admin_key[ADMIN_KEY_MAX + 1];
     int               keep[LIM_MODELS]; // of each of the list: the index that serves it already, or -1
 };
 
@@ -31,32 +33,15 @@ void reload_notes(const struct settings *s, const struct model_list *l)
         if (l->v[i].why) log_warn("not_served", "file=\"%s\" why=\"%s\"", l->v[i].path, l->v[i].why);
 }
 
-int reload_key(struct supervisor *sv, const struct settings *s, struct err *e)
-{
-    struct arena a;
-    struct str   key = STR("");
-    int          rc  = 0;
-
-    arena_init(&a, KIB(4));
-    if (s->admin_key_file) {
-        rc  = fd_read_file(s->admin_key_file, sizeof sv->admin_key - 1, &a, &key, e);
-        key = str_trim(key);
-        if (rc == 0 && key.n < 16)
-            rc = err_set(e, ERR_BAD_CONFIG, "%s: an admin key of %zu bytes, 16 at least are needed (openssl rand -hex "
-                         "32 makes a good one)", s->admin_key_file, key.n);
-    }
-    if (rc == 0) str_copy_z(sv->admin_key, sizeof sv->admin_key, key);
-    arena_release(&a);
-    return rc;
-}
-
-/* What a worker is told: the model's settings with the numbers that the machine decides. */
-static int pack_conf(const struct supervisor *sv, const struct settings *own, struct arena *a, struct str *ret,
-                     struct err *e)
+/* What a worker is told: the model's settings with the numbers that the machine decides. `same`: to be compared,
+ * without what is not worth a new worker. */
+static int pack_conf(const struct supervisor *sv, const struct settings *own, bool same, struct arena *a,
+                     struct str *ret, struct err *e)
 {
     struct settings s = *own;
     struct buf      b;
 
+    if (same) s.log_level = 0;
     if (s.threads == 0) s.threads = sv->child_settings.threads;
     if (s.kv_bytes == 0) s.kv_bytes = sv->child_settings.kv_bytes;
     buf_init(&b, KIB(60));
@@ -96,7 +81,8 @@ int reload_take(struct supervisor *sv, struct model_spec *m, uint32_t place, int
     if (i == LIM_MODELS)
         return err_set(e, ERR_BAD_CONFIG, "%d models are served or have not ended yet, the limit", LIM_MODELS);
     arena_init(&v.arena, KIB(256));
-    int rc = pack_conf(sv, m->own, &v.arena, &v.conf, e);
+    int rc = pack_conf(sv, m->own, false, &v.arena, &v.conf, e);
+    if (rc == 0) rc = pack_conf(sv, m->own, true, &v.arena, &v.same, e);
     if (rc == 0) rc = copy_names(&copy, &v.arena, e);
     if (rc < 0) {
         arena_release(&v.arena);
@@ -122,14 +108,23 @@ int reload_take_all(struct supervisor *sv, struct model_list *l, struct err *e)
 
 /* --- first all that can fail --- */
 
+/* Another one takes its place, perhaps at this moment. */
+static bool has_successor(const struct supervisor *sv, int i)
+{
+    for (int k = 0; k < sv->n_model; k++)
+        if (sv->model[k].id.p && !sv->served[k].leaving && sv->served[k].replaces == i + 1 && sv->served[k].told)
+            return true;
+    return false;
+}
+
 /* Which running model is this one? Its file is open. */
-static int find_same(const struct supervisor *sv, const struct model_spec *m, struct str conf)
+static int find_same(const struct supervisor *sv, const struct model_spec *m, struct str same)
 {
     for (int i = 0; i < sv->n_model; i++) {
         const struct model_spec *have = &sv->model[i];
-        if (!have->id.p || sv->served[i].leaving || sv->worker[i].load_failed) continue;
+        if (!have->id.p || sv->served[i].leaving || sv->worker[i].load_failed || has_successor(sv, i)) continue;
         if (str_eq(have->id, m->id) && str_eq(str_c(have->path), str_c(m->path)) && model_same_files(have, m) &&
-            str_eq(sv->served[i].conf, conf))
+            str_eq(sv->served[i].same, same))
             return i;
     }
     return -1;
@@ -142,12 +137,12 @@ static int match(struct supervisor *sv, struct plan *p, struct err *e)
 
     arena_init(&tmp, MIB(1));
     for (int i = 0; rc == 0 && i < p->list.n; i++) {
-        struct str conf;
+        struct str same;
         p->keep[i] = -1;
         if (p->list.v[i].why) continue;
         arena_clear(&tmp);
-        rc = pack_conf(sv, p->list.v[i].own, &tmp, &conf, e);
-        if (rc == 0) p->keep[i] = find_same(sv, &p->list.v[i], conf);
+        rc = pack_conf(sv, p->list.v[i].own, true, &tmp, &same, e);
+        if (rc == 0) p->keep[i] = find_same(sv, &p->list.v[i], same);
         n_new += p->keep[i] < 0;
     }
     arena_release(&tmp);
@@ -167,7 +162,7 @@ static int prepare(struct supervisor *sv, struct plan *p, struct err *e)
     if (rc == 0) rc = models_list(&p->s, &p->arena, &p->list, e);
     if (rc == 0) rc = models_open(&p->list, e);
     if (rc == 0) rc = match(sv, p, e);
-    if (rc == 0) rc = reload_key(sv, &p->s, e);
+    if (rc == 0) rc = admin_key_read(&p->s, p->admin_key, e);
     return rc;
 }
 
@@ -179,6 +174,30 @@ static void put_name(struct buf *b, struct str id)
     json_put_str(b, id);
 }
 
+/* A model that changes is served as it was until it is there as it shall be: is this one a stand-in? */
+static bool stands_in(const struct supervisor *sv, const struct plan *p, int i)
+{
+    if (!sv->worker[i].up || (sv->served[i].replaces && !sv->served[i].told)) return false; // it serves nobody
+    for (int k = 0; k < p->list.n; k++) {
+        int same = p->keep[k];
+        if (p->list.v[k].why) continue;
+        if (same < 0 ? str_eq(p->list.v[k].id, sv->model[i].id) : sv->served[same].replaces == i + 1) return true;
+    }
+    return false;
+}
+
+/* The one that serves, or is about to: the last of those that replace each other. */
+static int stand_in_of(const struct supervisor *sv, const struct plan *p, struct str id)
+{
+    int found = -1;
+
+    for (int i = 0; i < sv->n_model; i++) {
+        if (!sv->model[i].id.p || sv->served[i].leaving || !str_eq(sv->model[i].id, id) || !stands_in(sv, p, i)) continue;
+        if (found < 0 || sv->served[i].replaces) found = i;
+    }
+    return found;
+}
+
 /* Those that no model of the list is. */
 static void drop_others(struct supervisor *sv, const struct plan *p, struct buf *gone)
 {
@@ -188,10 +207,11 @@ static void drop_others(struct supervisor *sv, const struct plan *p, struct buf 
         bool kept = false;
         if (!sv->model[i].id.p || sv->served[i].leaving) continue;
         for (int k = 0; !kept && k < p->list.n; k++) kept = p->keep[k] == i;
-        if (kept) continue;
-        put_name(gone, sv->model[i].id);
-        sv->served[i].leaving = true;
-        if (sv->front.chan) {
+        if (kept || stands_in(sv, p, i)) continue;
+        if (!sv->served[i].replaces) put_name(gone, sv->model[i].id);
+        sv->served[i].leaving  = true;
+        sv->served[i].replaces = 0;
+        if (sv->front.chan && sv->served[i].told) {
             struct buf b;
             buf_init(&b, 4);
             pack_u32(&b, (uint32_t)i);
@@ -211,21 +231,22 @@ static void keep_one(struct supervisor *sv, int i, struct model_spec *m, uint32_
     struct served     *v    = &sv->served[i];
     struct model_spec  copy = *have;
     struct arena       a;
-    struct str         conf;
+    struct str         conf, same;
     struct err         e;
 
     v->place           = place;
     v->reasoning_field = m->own->reasoning_field;
     copy.alias         = m->alias;
     arena_init(&a, KIB(256));
-    conf = arena_str(&a, v->conf);
-    if (!conf.p || copy_names(&copy, &a, &e) < 0) { // its other names stay as they were
-        arena_release(&a);
+    same = arena_str(&a, v->same);
+    if (!same.p || pack_conf(sv, m->own, false, &a, &conf, &e) < 0 || copy_names(&copy, &a, &e) < 0) {
+        arena_release(&a); // its other names stay as they were
         return;
     }
     arena_release(&v->arena);
     v->arena = a;
-    v->conf  = conf;
+    v->conf  = conf; // for the day it is started again
+    v->same  = same;
     *have    = copy;
 }
 
@@ -242,16 +263,20 @@ static void serve_list(struct supervisor *sv, struct plan *p, struct buf *come, 
             keep_one(sv, index, m, (uint32_t)i);
             put_name(stay, m->id);
         } else {
+            int old = stand_in_of(sv, p, m->id);
             put_name(come, m->id);
             if (reload_take(sv, m, (uint32_t)i, &index, &e) < 0) {
                 log_error("model_not_taken", "model=" STR_FMT " error=\"%s\"", STR_ARG(m->id), e.msg);
                 continue;
             }
+            sv->served[index].replaces = old + 1;
             if (supervisor_start_worker(sv, index, &e) < 0) {
                 log_error("worker_start", "model=" STR_FMT " error=\"%s\"", STR_ARG(m->id), e.msg);
-                sv->worker[index].again_us = clock_mono_us() + 1000000;
+                if (sv->worker[index].pid) kill(sv->worker[index].pid, SIGKILL); // half started
+                else sv->worker[index].again_us = clock_mono_us() + 1000000;
             }
         }
+        if (sv->served[index].replaces && !sv->served[index].told) continue; // the front hears of it when it is loaded
         if (sv->front.chan && supervisor_tell_model(sv, index, &e) < 0)
             log_warn("model_not_told", "model=" STR_FMT " error=\"%s\"", STR_ARG(sv->model[index].id), e.msg);
     }
@@ -301,6 +326,7 @@ static void commit(struct supervisor *sv, struct plan *p, struct buf *json)
     sv->s          = p->s;
     sv->conf_arena = p->arena;
     sv->reloaded   = true;
+    memcpy(sv->admin_key, p->admin_key, sizeof sv->admin_key);
     log_init((enum log_level)sv->s.log_level, "supervisor");
     supervisor_work_out(sv);
     reload_notes(&sv->s, &p->list);
@@ -324,8 +350,8 @@ int reload_run(struct supervisor *sv, struct buf *json, struct err *e)
     arena_init(&p->arena, MIB(16));
     rc = sv->stopping ? err_set(e, ERR_SHUTTING_DOWN, "the server is shutting down") : prepare(sv, p, e);
     if (rc == 0) commit(sv, p, json);
-    else arena_release(&p->arena);
-    if (p->list.v) models_close(&p->list);
+    models_close(&p->list); // those not taken; the list is in the arena
+    if (rc < 0) arena_release(&p->arena);
     mem_free(p);
     return rc;
 }

@@ -51,7 +51,7 @@ static void tell_state(struct supervisor *sv, int i, enum model_state st, const 
     struct err e;
     struct buf b;
 
-    if (!sv->front.chan || sv->served[i].leaving) return;
+    if (!sv->front.chan || sv->served[i].leaving || sv->served[i].replaces) return;
     buf_init(&b, KIB(2));
     pack_u32(&b, (uint32_t)i);
     pack_u8(&b, (uint8_t)st);
@@ -178,9 +178,10 @@ int supervisor_tell_conf(struct supervisor *sv, struct err *e)
 int supervisor_tell_model(struct supervisor *sv, int i, struct err *e)
 {
     const struct model_spec *m = &sv->model[i];
-    const struct served     *v = &sv->served[i];
+    struct served           *v = &sv->served[i];
     struct buf               b;
 
+    v->told = true;
     buf_init(&b, KIB(32));
     pack_u32(&b, (uint32_t)i);
     pack_u32(&b, v->place);
@@ -188,6 +189,7 @@ int supervisor_tell_model(struct supervisor *sv, int i, struct err *e)
     pack_u64(&b, (uint64_t)v->created);
     pack_u64(&b, m->size);
     pack_u8(&b, (uint8_t)v->reasoning_field);
+    pack_u32(&b, (uint32_t)v->replaces);
     pack_u32(&b, (uint32_t)m->alias.n);
     for (int k = 0; k < m->alias.n; k++) pack_str(&b, str_c(m->alias.v[k]));
     int rc = b.failed ? err_nomem(e, "telling the front")
@@ -210,8 +212,11 @@ static int send_front_start(struct supervisor *sv, struct err *e)
                       : chan_send(c, MSG_LISTEN, 0, buf_text(&b), sv->listen_fd[i], e);
     }
     buf_release(&b);
-    for (int i = 0; rc == 0 && i < sv->n_model; i++)
-        if (sv->model[i].id.p && !sv->served[i].leaving) rc = supervisor_tell_model(sv, i, e);
+    for (int i = 0; rc == 0 && i < sv->n_model; i++) {
+        sv->served[i].told = false; // this front knows none
+        bool wait = sv->served[i].replaces && !sv->worker[i].up;
+        if (sv->model[i].id.p && !sv->served[i].leaving && !wait) rc = supervisor_tell_model(sv, i, e);
+    }
     if (rc == 0) rc = chan_send(c, MSG_GO, 0, STR(""), -1, e);
     if (rc == 0) rc = chan_flush_wait(c, START_SEND_MS, e);
     return rc;
@@ -279,7 +284,8 @@ void supervisor_end_worker(struct supervisor *sv, int i)
     }
     if (c->kill_us) return; // it knows
     c->kill_us = clock_mono_us() + (uint64_t)WORKER_STOP_MS * 1000;
-    if (send_now(c, MSG_STOP, STR(""), -1, &e) < 0) kill(c->pid, SIGKILL);
+    /* one that still loads reads nothing until it is done */
+    if (!c->up || send_now(c, MSG_STOP, STR(""), -1, &e) < 0) kill(c->pid, SIGKILL);
 }
 
 /* A worker that was told to end and is gone, or will not go by itself. */
@@ -368,6 +374,14 @@ static void announce(struct supervisor *sv)
     listen_banner(sv, &sv->model[first]);
 }
 
+static void replacement_ready(struct supervisor *sv, int i)
+{
+    struct err e;
+
+    if (supervisor_tell_model(sv, i, &e) < 0)
+        log_error("model_not_told", "model=" STR_FMT " error=\"%s\"", STR_ARG(sv->model[i].id), e.msg);
+}
+
 static void load_failed(struct supervisor *sv, int i, struct str body)
 {
     struct unpack u = unpack_init(body);
@@ -380,6 +394,12 @@ static void load_failed(struct supervisor *sv, int i, struct str body)
     sv->worker[i].load_failed = true;
     log_error("load_failed", "model=" STR_FMT " code=%s error=\"%s\"", STR_ARG(sv->model[i].id),
               err_row((enum err_code)code)->name, text);
+    if (sv->served[i].replaces) { // what it should replace goes on
+        sv->served[i].replaces = 0;
+        sv->served[i].leaving  = true;
+        supervisor_end_worker(sv, i);
+        return;
+    }
     tell_state(sv, i, MODEL_FAILED, text);
 
     for (int k = 0; k < sv->n_model; k++)
@@ -395,7 +415,9 @@ static void dropped(struct supervisor *sv, struct str body)
     struct unpack u = unpack_init(body);
     uint32_t      i = unpack_u32(&u);
 
-    if (unpack_done(&u) && i < (uint32_t)sv->n_model && sv->served[i].leaving) supervisor_end_worker(sv, (int)i);
+    if (!unpack_done(&u) || i >= (uint32_t)sv->n_model || !sv->model[i].id.p) return;
+    sv->served[i].leaving = true; // it was, or another one has taken over
+    supervisor_end_worker(sv, (int)i);
 }
 
 static void stop(struct supervisor *sv);
@@ -436,7 +458,15 @@ static void linked(struct supervisor *sv, struct str body)
     struct unpack u = unpack_init(body);
     uint32_t      i = unpack_u32(&u);
 
-    if (unpack_done(&u) && i < (uint32_t)sv->n_model) sv->worker[i].linked = true;
+    if (!unpack_done(&u) || i >= (uint32_t)sv->n_model) return;
+    sv->worker[i].linked = true;
+    for (int next = sv->served[i].replaces; next;) { // the front has dropped those that it replaces
+        struct served *old = &sv->served[next - 1];
+        next          = old->replaces;
+        old->replaces = 0;
+        old->leaving  = true;
+    }
+    sv->served[i].replaces = 0;
 }
 
 static void cached(struct supervisor *sv, int i, struct str body)
@@ -460,6 +490,7 @@ static int on_msg(void *ctx, struct chan *c, const struct chan_msg *m, struct er
         sv->worker[f->i].up = true;
         log_info("model_ready", "model=" STR_FMT " ms=%u", STR_ARG(sv->model[f->i].id),
                  (unsigned)((clock_mono_us() - sv->worker[f->i].started_us) / 1000));
+        if (sv->served[f->i].replaces && !sv->served[f->i].told && sv->front.chan) replacement_ready(sv, f->i);
         link_up(sv, f->i);
     } else if (m->type == MSG_CACHED) {
         cached(sv, f->i, m->body);
@@ -625,7 +656,7 @@ static int open_all(struct supervisor *sv, struct err *e)
     if (rc < 0) return rc;
     supervisor_work_out(sv);
     reload_notes(&sv->s, &list);
-    rc = reload_key(sv, &sv->s, e);
+    rc = admin_key_read(&sv->s, sv->admin_key, e);
     if (rc == 0 && strcmp(sv->s.repack_cache, "off")) rc = repack_prepare(sv->s.repack_cache, e);
     if (rc == 0) rc = reload_take_all(sv, &list, e);
     models_close(&list); // those not taken

@@ -9,6 +9,7 @@
 #include "conf/place.h"
 #include "gateway/state.h"
 #include "os/chan.h"
+#include "prog/admin_key.h"
 #include "prog/models.h"
 #include "prog/repack.h"
 
@@ -32,10 +33,13 @@ struct child {
 struct served {
     struct arena arena;   // of the spec's texts
     struct str   conf;    // its settings for a worker, as opt_pack writes them
+    struct str   same;    // those that differ only when a new worker is needed
     int          reasoning_field;
     uint32_t     place;   // in the list of models
     int64_t      created;
     bool         leaving; // not served any more: the front lets its last requests end
+    int          replaces; // index, and one, of the model that serves in its place until it is there; 0: none
+    bool         told;     // the front knows it
 };
 
 struct supervisor {
@@ -53,7 +57,7 @@ struct supervisor {
     int                    listen_fd[PLACES_MAX];
     struct place           place[PLACES_MAX]; // with the ports that are bound
     int                    n_listen;
-    char                   admin_key[513]; // or empty
+    char                   admin_key[ADMIN_KEY_MAX + 1]; // or empty
     int                    signal_fd;
     bool                   stopping;
     bool                   announced;
@@ -88,8 +92,6 @@ NODISCARD int reload_take(struct supervisor *sv, struct model_spec *m, uint32_t 
 NODISCARD int reload_take_all(struct supervisor *sv, struct model_list *l, struct err *e);
 /* Read the configuration again and do what it says. *json gets what was done. On error all is as it was. */
 NODISCARD int reload_run(struct supervisor *sv, struct buf *json, struct err *e);
-/* Read the admin key's file. */
-NODISCARD int reload_key(struct supervisor *sv, const struct settings *s, struct err *e);
 void          reload_notes(const struct settings *s, const struct model_list *l); // to the log
 
 #endif

@@ -46,7 +46,9 @@ static void check_settings(const struct settings *s, struct arena *a)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const struct conf_source src = { .roles = OPT_SERVE, .text = { size ? (const char *)data : "", size } };
+    struct buf               all;
+    const struct conf_source src = { .roles = OPT_SERVE, .text = { size ? (const char *)data : "", size },
+                                     .errors = size & 1 ? &all : NULL }; // every mistake, or the first one
     struct settings          s;
     struct arena             a;
     struct place             p;
@@ -54,6 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int                      n_rest = 0;
 
     arena_init(&a, MIB(32));
+    buf_init(&all, MIB(4));
     if (conf_load(&src, &s, &a, NULL, &n_rest, &e) == 0) {
         check_settings(&s, &a);
     } else {
@@ -65,6 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         FUZZ_CHECK(p.host[0] == '/' ? p.port == -1 : p.port >= 0 && p.port <= 65535);
         FUZZ_CHECK(p.host[0] && (p.host[0] == '/' || strlen(p.host) <= 255));
     }
+    buf_release(&all);
     arena_release(&a);
     return 0;
 }

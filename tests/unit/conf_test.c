@@ -5,6 +5,7 @@
 #include "conf/compat.h"
 #include "conf/conf.h"
 #include "conf/conf_yaml.h"
+#include "conf/opt_int.h"
 #include "conf/place.h"
 
 #define LOAD(text, ...) load(text, &s, (const char *const[]){ "serve", __VA_ARGS__, NULL }, &e)
@@ -175,6 +176,29 @@ static void precedence(void **state)
     assert_int_equal(s.port, 7);
 }
 
+/* The table's own rule, whatever is read first. */
+static void any_order(void **state)
+{
+    (void)state;
+    const struct opt *host = opt_by_name(STR("allow-host"), OPT_SERVE), *port = opt_by_name(STR("port"), OPT_SERVE);
+    struct settings   s;
+    struct opt_in     in;
+    struct err        e;
+
+    assert_ok(opt_begin(&in, &s, OPT_SERVE, &a, &e));
+    assert_ok(opt_put(&in, host, STR("a"), OPT_FILE, "x", &e));
+    assert_ok(opt_put(&in, host, STR("b"), OPT_FILE, "x", &e));
+    assert_int_equal(s.allow_host.n, 2);
+    assert_ok(opt_put(&in, host, STR("c"), OPT_ENV, "x", &e)); // stronger: anew
+    assert_ok(opt_put(&in, host, STR("d"), OPT_FILE, "x", &e)); // weaker: nothing
+    assert_int_equal(s.allow_host.n, 1);
+    assert_string_equal(s.allow_host.v[0], "c");
+    assert_ok(opt_put(&in, port, STR("1"), OPT_CLI, "x", &e));
+    assert_ok(opt_put(&in, port, STR("2"), OPT_COMPAT, "x", &e));
+    assert_int_equal(s.port, 1);
+    assert_err(opt_put(&in, port, STR("x"), OPT_FILE, "where", &e), ERR_BAD_CONFIG, "where: \"x\" is not an integer");
+}
+
 static void what_is_served(void **state)
 {
     (void)state;
@@ -290,6 +314,32 @@ static void errors(void **state)
     assert_err(LOAD(NULL, "--config"), ERR_BAD_CONFIG, "--config needs a value");
 }
 
+/* All of a file's mistakes, for check-config; the first one is what conf_load returns. */
+static void all_errors(void **state)
+{
+    (void)state;
+    static const char text[] = "prt: 1\nport: high\nmodels:\n  - {pth: a, context: no}\n  - path: x\n    ctx: 4\nctxx: 1\n";
+    struct buf        all;
+    struct settings   s;
+    struct err        e;
+    int               n_rest = 0;
+
+    buf_init(&all, KIB(4));
+    struct conf_source of = { .roles = OPT_SERVE, .text = str_c(text), .errors = &all };
+    assert_err(conf_load(&of, &s, &a, NULL, &n_rest, &e), ERR_BAD_CONFIG, "text:1:1: \"prt\" is not a key");
+    assert_str(buf_text(&all), "text:1:1: \"prt\" is not a key of the configuration; did you mean port?\n"
+                               "text:2:7: port: \"high\" is not an integer\n"
+                               "text:7:1: \"ctxx\" is not a key of the configuration; did you mean ctx?\n"
+                               "text:4:6: \"pth\" is not a key of a model; did you mean path?\n"
+                               "text:4:23: context: \"no\" is not an integer\n"
+                               "text:4:5: this model has no path\n");
+    buf_clear(&all);
+    of.text = STR("models: [x]\n");
+    assert_ok(conf_load(&of, &s, &a, NULL, &n_rest, &e));
+    assert_int_equal(all.n, 0);
+    buf_release(&all);
+}
+
 /* Texts that would take forever, or all memory, or the stack. */
 static void hostile(void **state)
 {
@@ -302,6 +352,8 @@ static void hostile(void **state)
     memcpy(text, "listen: ", 8);
     text[100000] = 0;
     assert_err(LOAD(text, NULL), ERR_BAD_CONFIG, "lists and groups inside each other too deep, the limit is 16");
+    assert_err(LOAD("host: [[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]\n", NULL), ERR_BAD_CONFIG, "too deep"); // 17 levels
+    assert_err(LOAD("host: [[[[[[[[[[[[[[1]]]]]]]]]]]]]]\n", NULL), ERR_BAD_CONFIG, "host is a list"); // 16
     memset(text, '\n', sizeof text - 1);
     assert_err(LOAD(text, NULL), ERR_TOO_LARGE, "the limit is 262144");
     struct buf b;
@@ -484,9 +536,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(empty, setup, teardown),
         cmocka_unit_test_setup_teardown(beside_the_file, setup, teardown),
         cmocka_unit_test_setup_teardown(precedence, setup, teardown),
+        cmocka_unit_test_setup_teardown(any_order, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_served, setup, teardown),
         cmocka_unit_test_setup_teardown(places, setup, teardown),
         cmocka_unit_test_setup_teardown(errors, setup, teardown),
+        cmocka_unit_test_setup_teardown(all_errors, setup, teardown),
         cmocka_unit_test_setup_teardown(hostile, setup, teardown),
         cmocka_unit_test_setup_teardown(compat, setup, teardown),
         cmocka_unit_test_setup_teardown(differ, setup, teardown),
