@@ -235,6 +235,7 @@ void constrain_stop(struct constrain_run *r)
     else c->pda.runs = r->next;
     if (r->next) r->next->prev = r->prev;
     *r = (struct constrain_run){ 0 };
+    pda_shrink(&c->pda);
     constrain_unref(c);
 }
 

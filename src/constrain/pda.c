@@ -304,6 +304,39 @@ int pda_init(struct pda *p, struct prog *prog, struct constrain_vocab *v, struct
     return 0;
 }
 
+/* An array with less room; stays as it is when that fails. */
+static void cut(void *p_ptr, size_t *cap, size_t want, size_t size)
+{
+    void *old, *p;
+
+    if (*cap <= want) return;
+    memcpy(&old, p_ptr, sizeof old);
+    p = mem_realloc(old, want * size);
+    if (!p) return;
+    memcpy(p_ptr, &p, sizeof p);
+    *cap = want;
+}
+
+void pda_shrink(struct pda *p)
+{
+    size_t bytes = p->cap_frame * (sizeof *p->frame + sizeof *p->seen) + p->cap_trans * sizeof *p->trans
+                   + p->cap_top * sizeof *p->top + p->cap_conf * sizeof *p->conf
+                   + (size_t)p->n_mask * (size_t)p->vocab->n_word * sizeof *p->masks;
+
+    if (p->runs || bytes < LIM_CONSTRAIN_KEEP) return;
+    clear(p);
+    cut(&p->frame, &p->cap_frame, 64, sizeof *p->frame);
+    cut(&p->seen, &p->cap_seen, p->cap_frame, sizeof *p->seen);
+    cut(&p->trans, &p->cap_trans, 4096, sizeof *p->trans);
+    cut(&p->top, &p->cap_top, 1024, sizeof *p->top);
+    cut(&p->conf, &p->cap_conf, 64, sizeof *p->conf);
+    cut(&p->work, &p->cap_work, 1024, sizeof *p->work);
+    (void)rehash_frames(p, 256); // with what they have if this fails
+    (void)rehash_confs(p, 256);
+    mem_free(p->masks);
+    p->masks = NULL;
+}
+
 void pda_release(struct pda *p)
 {
     prog_release(&p->prog);
