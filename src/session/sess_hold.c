@@ -85,6 +85,9 @@ int hold_request(struct sess_req *rq, struct err *e)
     struct constrain_conf c;
 
     if (!conf_of(s, &rq->r, &c)) return 0;
+    if (rq->r.ignore_eos && c.kind != CONSTRAIN_CALL)
+        return err_param(e, ERR_INVALID_VALUE, "ignore_eos", "ignore_eos does not go together with %s: where the form is complete, "
+                         "the answer ends", c.param);
     int rc = ready(s, e);
     if (rc == 0) rc = constrain_cache_get(&s->forms, s->vocab, &c, &rq->form, e);
     rq->form_call = rc == 0 && c.kind == CONSTRAIN_CALL;

@@ -104,6 +104,8 @@ def test_refused():
         assert e["param"] == "guided_json" and "uniqueItems" in e["message"], e
         e = ask(server, status=400, grammar='root ::= "a"', guided_regex="b")
         assert "one is possible" in e["message"], e
+        e = ask(server, status=400, guided_regex="a+", ignore_eos=True)
+        assert e["param"] == "ignore_eos" and "guided_regex" in e["message"], e
         e = ask(server, status=400, tools=TOOLS, tool_choice=named("no"))
         assert e["param"] == "tool_choice" and '"no"' in e["message"], e
         strict = json.loads(json.dumps(TOOLS))

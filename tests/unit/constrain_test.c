@@ -10,7 +10,7 @@
 #include "base/rng.h"
 #include "constrain/constrain.h"
 #include "json/json.h"
-#include "model/gguf.h"
+#include "tok_make.h"
 
 static struct tok             *tok;
 static struct constrain_vocab *vocab;
@@ -366,6 +366,97 @@ static void calls(void **state)
     assert_string_equal(e.param, "tool_choice");
 }
 
+/* Bytes are ids 0..255; then special tokens, and one that is cut inside a character. */
+static struct tok *special_tok(void)
+{
+    static struct mk_list l;
+    struct maker          m;
+    struct tok           *t = NULL;
+    struct err            e;
+    const struct str      merges[] = { STR("a \xC3\x83") }; // "a" and the byte C3
+
+    l.n = l.n_text = 0;
+    mk_bytes(&l, true);
+    mk_add(&l, STR("</s>"), TOK_T_CONTROL, 0);         // 256
+    mk_add(&l, STR("[TOOL_CALLS]"), TOK_T_CONTROL, 0); // 257
+    mk_add(&l, STR("[ARGS]"), TOK_T_CONTROL, 0);       // 258
+    mk_add(&l, STR("a\xC3\x83"), TOK_T_NORMAL, 0);     // 259
+    mk_init(&m);
+    mk_str(&m, "model", "gpt2");
+    mk_str(&m, "pre", "gpt-2");
+    mk_strs(&m, "tokens", l.s, l.n);
+    mk_i32s(&m, "token_type", l.type, l.n);
+    mk_strs(&m, "merges", merges, 1);
+    mk_u32(&m, "eos_token_id", 256);
+    assert_ok(mk_tok(&m, &t, &e));
+    return t;
+}
+
+static int count_allowed(struct constrain_run *r, const uint64_t **mask)
+{
+    struct err e;
+    int        n = 0;
+
+    assert_ok(constrain_mask(r, mask, &e));
+    for (int id = 0; id < 260; id++) n += allowed(*mask, id);
+    return n;
+}
+
+/* Special tokens where a form names them and nowhere else; tokens that end in half a character. */
+static void special_tokens(void **state)
+{
+    static const struct chat_tool tool = { .name = { "f", 1 } };
+    struct tok             *t = special_tok();
+    struct constrain_vocab *v;
+    struct constrain       *c;
+    struct constrain_run    r;
+    struct constrain_conf   conf = { .kind = CONSTRAIN_CALLS, .form = "mistral", .tool = &tool, .n_tool = 1 };
+    const uint64_t         *mask;
+    struct err              e;
+    bool                    fits;
+    (void)state;
+
+    assert_ok(constrain_vocab_new(t, 260, &v, &e));
+    assert_ok(constrain_new(v, &conf, &c, &e));
+    assert_ok(constrain_start(&r, c, &e));
+    assert_int_equal(count_allowed(&r, &mask), 2); // the token, or its name's first character
+    assert_true(allowed(mask, 257) && allowed(mask, '['));
+    assert_ok(constrain_token(&r, 257, &fits, &e));
+    assert_true(fits);
+    assert_ok(constrain_token(&r, 'f', &fits, &e));
+    assert_true(fits);
+    assert_int_equal(count_allowed(&r, &mask), 2);
+    assert_true(allowed(mask, 258) && allowed(mask, '['));
+    assert_ok(constrain_token(&r, 258, &fits, &e));
+    assert_ok(constrain_bytes(&r, STR("{}"), &fits, &e));
+    assert_true(fits && constrain_may_end(&r));
+    constrain_stop(&r);
+    constrain_unref(c);
+
+    conf = (struct constrain_conf){ .kind = CONSTRAIN_SCHEMA, .text = STR("{\"type\":\"string\"}") };
+    assert_ok(constrain_new(v, &conf, &c, &e));
+    assert_ok(constrain_start(&r, c, &e));
+    assert_ok(constrain_token(&r, '"', &fits, &e));
+    count_allowed(&r, &mask);
+    assert_false(allowed(mask, 256) || allowed(mask, 257) || allowed(mask, 0xFF) || allowed(mask, 0xC1) || allowed(mask, 0x80));
+    assert_true(allowed(mask, 259) && allowed(mask, 0xC3) && allowed(mask, 0xF4));
+    assert_ok(constrain_token(&r, 259, &fits, &e));
+    assert_true(fits);
+    assert_int_equal(count_allowed(&r, &mask), 64); // the second half
+    assert_true(allowed(mask, 0x80) && allowed(mask, 0xBF));
+    assert_ok(constrain_token(&r, 0xFF, &fits, &e));
+    assert_false(fits);
+    assert_ok(constrain_token(&r, 0xA9, &fits, &e));
+    assert_true(fits);
+    assert_ok(constrain_token(&r, '"', &fits, &e));
+    assert_int_equal(count_allowed(&r, &mask), 1); // nothing but the end
+    assert_true(allowed(mask, 256) && constrain_must_end(&r));
+    constrain_stop(&r);
+    constrain_unref(c);
+    constrain_vocab_free(v);
+    tok_free(t);
+}
+
 /* --- limits --- */
 
 /* More places than are remembered: what two sequences hold comes through. */
@@ -511,6 +602,7 @@ int main(void)
         cmocka_unit_test(refusals),
         cmocka_unit_test(masks_are_exact),
         cmocka_unit_test(calls),
+        cmocka_unit_test(special_tokens),
         cmocka_unit_test(forgetting),
         cmocka_unit_test(explosions),
         cmocka_unit_test(no_memory),
