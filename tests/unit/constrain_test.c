@@ -8,6 +8,7 @@
 
 #include "base/limits.h"
 #include "base/rng.h"
+#include "chat/split.h"
 #include "constrain/constrain.h"
 #include "json/json.h"
 #include "tok_make.h"
@@ -321,6 +322,33 @@ static void masks_are_exact(void **state)
 
 /* --- calls --- */
 
+static void on_call(void *ctx, const struct chat_event *ev)
+{
+    struct buf *b = ctx;
+
+    if (ev->kind == CHAT_EV_TEXT) fail_msg("\"" STR_FMT "\" is no call", STR_ARG(ev->text));
+    if (ev->kind == CHAT_EV_ARGS) buf_str(b, ev->text);
+}
+
+/* What the form takes, the splitter reads as calls and nothing else. */
+static void reads_as_calls(const char *form, struct str text)
+{
+    struct split_conf c;
+    struct split     *s;
+    struct buf        args;
+    struct err        e;
+
+    split_conf_init(&c);
+    assert_true(split_form_by_name(str_c(form), &c.form));
+    buf_init(&args, MIB(1));
+    assert_ok(split_new(&c, &s, &e));
+    assert_ok(split_put(s, text, on_call, &args, &e));
+    assert_ok(split_end(s, false, on_call, &args, &e));
+    if (split_calls(s) < 1 || args.n < 2 || args.p[0] != '{') fail_msg("%s: " STR_FMT, form, STR_ARG(text));
+    split_free(s);
+    buf_release(&args);
+}
+
 static void calls(void **state)
 {
     static const struct chat_tool tools[] = {
@@ -348,6 +376,12 @@ static void calls(void **state)
         { "mistral", true, true, NULL, "[TOOL_CALLS]g[ARGS]{}", 0 },
         { "phi4", true, true, NULL, "<|tool_call|>[{\"name\": \"now\", \"arguments\": {}}]<|/tool_call|>", 1 },
         { "internlm", true, true, NULL, "<|action_start|><|plugin|>{\"name\": \"now\", \"parameters\": {}}<|action_end|>", 1 },
+        { "kimi", true, true, NULL, "<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{\"a\": 1}<|tool_call_end|>"
+          "<|tool_call_begin|>functions.now:1<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>", 1 },
+        { "kimi", true, true, NULL, "<|tool_calls_section_begin|><|tool_call_begin|>functions.g:0<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>", 0 },
+        { "deepseek", true, true, NULL, "<\xEF\xBD\x9Ctool\xE2\x96\x81" "calls\xE2\x96\x81" "begin\xEF\xBD\x9C><\xEF\xBD\x9Ctool\xE2\x96\x81" "call\xE2\x96\x81" "begin\xEF\xBD\x9C>f<\xEF\xBD\x9Ctool\xE2\x96\x81" "sep\xEF\xBD\x9C>{\"a\": 1}<\xEF\xBD\x9Ctool\xE2\x96\x81" "call\xE2\x96\x81" "end\xEF\xBD\x9C><\xEF\xBD\x9Ctool\xE2\x96\x81" "call\xE2\x96\x81" "begin\xEF\xBD\x9C>now<\xEF\xBD\x9Ctool\xE2\x96\x81" "sep\xEF\xBD\x9C>{}<\xEF\xBD\x9Ctool\xE2\x96\x81" "call\xE2\x96\x81" "end\xEF\xBD\x9C><\xEF\xBD\x9Ctool\xE2\x96\x81" "calls\xE2\x96\x81" "end\xEF\xBD\x9C>", 1 },
+        { "deepseek", true, false, NULL, "<\xEF\xBD\x9Ctool\xE2\x96\x81" "calls\xE2\x96\x81" "begin\xEF\xBD\x9C><\xEF\xBD\x9Ctool\xE2\x96\x81" "call\xE2\x96\x81" "begin\xEF\xBD\x9C>f<\xEF\xBD\x9Ctool\xE2\x96\x81" "sep\xEF\xBD\x9C>{\"a\": 1}<\xEF\xBD\x9Ctool\xE2\x96\x81" "call\xE2\x96\x81" "end\xEF\xBD\x9C><\xEF\xBD\x9Ctool\xE2\x96\x81" "call\xE2\x96\x81" "begin\xEF\xBD\x9C>now<\xEF\xBD\x9Ctool\xE2\x96\x81" "sep\xEF\xBD\x9C>{}<\xEF\xBD\x9Ctool\xE2\x96\x81" "call\xE2\x96\x81" "end\xEF\xBD\x9C><\xEF\xBD\x9Ctool\xE2\x96\x81" "calls\xE2\x96\x81" "end\xEF\xBD\x9C>", 0 },
+        { "deepseek", true, true, NULL, "<\xEF\xBD\x9Ctool\xE2\x96\x81" "calls\xE2\x96\x81" "begin\xEF\xBD\x9C><\xEF\xBD\x9Ctool\xE2\x96\x81" "call\xE2\x96\x81" "begin\xEF\xBD\x9C>function<\xEF\xBD\x9Ctool\xE2\x96\x81" "sep\xEF\xBD\x9C>f\n```json\n{\"a\": 1}\n```<\xEF\xBD\x9Ctool\xE2\x96\x81" "call\xE2\x96\x81" "end\xEF\xBD\x9C><\xEF\xBD\x9Ctool\xE2\x96\x81" "calls\xE2\x96\x81" "end\xEF\xBD\x9C>", 1 },
         { "nemotron", true, true, NULL, "<TOOLCALL>[{\"name\": \"now\", \"arguments\": {}}]</TOOLCALL>", 1 },
     };
     struct err        e;
@@ -359,6 +393,7 @@ static void calls(void **state)
                                        .only = str_c(rows[i].only), .parallel = rows[i].parallel, .param = "tools" };
         assert_ok(constrain_new(vocab, &conf, &c, &e));
         if (takes(c, str_c(rows[i].text)) != rows[i].want) fail_msg("%s: %s", rows[i].form, rows[i].text);
+        if (rows[i].want && rows[i].all) reads_as_calls(rows[i].form, str_c(rows[i].text));
         constrain_unref(c);
     }
     struct constrain_conf odd = { .kind = CONSTRAIN_CALLS, .form = "harmony", .tool = tools, .n_tool = 2, .param = "tool_choice" };
