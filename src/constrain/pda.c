@@ -405,7 +405,7 @@ int pda_forget(struct pda *p, struct err *e)
     struct kept k  = { 0 };
     bool        ok = true;
 
-    for (struct constrain_run *r = p->runs; r && ok; r = r->next) ok = keep_conf(p, &k, &p->conf[r->conf]);
+    for (struct constrain_run *r = p->runs; r && ok; r = r->next) ok = r->conf < 0 || keep_conf(p, &k, &p->conf[r->conf]);
     if (!ok) {
         mem_free(k.v);
         return err_nomem(e, "holding an answer to its form");
@@ -413,6 +413,7 @@ int pda_forget(struct pda *p, struct err *e)
     clear(p);
     const uint32_t *at = k.v;
     for (struct constrain_run *r = p->runs; r && ok; r = r->next) {
+        if (r->conf < 0) continue; // it has failed before
         int32_t conf = bring_conf(p, &at);
         ok = conf >= 0;
         if (ok) r->conf = conf;

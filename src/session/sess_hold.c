@@ -115,7 +115,7 @@ int hold_begin(struct choice *ch, struct err *e)
     }
     ch->hold_state = HOLD_ON;
     if (ch->split && (caps->thinking || caps->reasoning)) ch->hold_state = HOLD_FIRST;
-    if (ch->split && split_in_reasoning(ch->split)) ch->hold_state = HOLD_THINK;
+    if (ch->split && !split_in_answer(ch->split)) ch->hold_state = HOLD_THINK;
     return constrain_start(&ch->hold, rq->form, e);
 }
 
@@ -229,7 +229,7 @@ int hold_token(struct choice *ch, int32_t tok, bool *over, struct err *e)
         }
         return held_token(ch, tok, over, e);
     case HOLD_THINK:
-        if (!split_in_reasoning(ch->split)) ch->hold_state = HOLD_GAP;
+        if (split_in_answer(ch->split)) ch->hold_state = HOLD_GAP;
         return 0;
     case HOLD_GAP:
         if (!line_end(ch->rq->s, tok)) return held_token(ch, tok, over, e);

@@ -231,8 +231,8 @@ static void refusals(void **state)
 /* --- a real vocabulary --- */
 
 static const char *const walked[] = {
-    "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\",\"maxLength\":20},\"n\":{\"type\":\"number\",\"minimum\":0},\"t\":{\"type\":\"array\","
-    "\"items\":{\"enum\":[\"one\",\"two\",\"three\"]},\"maxItems\":3}},\"required\":[\"name\",\"n\"]}",
+    ("{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\",\"maxLength\":20},\"n\":{\"type\":\"number\",\"minimum\":0},\"t\":{\"type\":\"array\","
+    "\"items\":{\"enum\":[\"one\",\"two\",\"three\"]},\"maxItems\":3}},\"required\":[\"name\",\"n\"]}"),
     "{\"anyOf\":[{\"type\":\"string\",\"maxLength\":4},{\"const\":\"a long constant\"},{\"type\":\"string\",\"pattern\":\"^[a-f]{2,9}$\"}]}",
     "{\"type\":\"object\",\"properties\":{\"the\":{\"type\":\"integer\"},\"there\":{\"type\":\"null\"}},\"additionalProperties\":{\"type\":\"boolean\"}}",
     "{\"type\":\"string\",\"minLength\":70,\"maxLength\":120}",
