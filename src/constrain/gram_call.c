@@ -44,11 +44,14 @@ static const struct form forms[] = {
     { "nemotron", SHAPE_LIST, "<TOOLCALL>", "</TOOLCALL>", "name", "arguments" },
     { "internlm", SHAPE_ONE, "<|action_start|><|plugin|>", "<|action_end|>", "name", "parameters" },
     { "command", SHAPE_LIST, "<|START_ACTION|>", "<|END_ACTION|>", "tool_name", "parameters" },
-    { "kimi", SHAPE_MARKED, "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>", .inner = "<|tool_call_begin|>functions.",
-      .index = true, .mark = "<|tool_call_argument_begin|>", .inner_end = "<|tool_call_end|>" },
-    { "deepseek", SHAPE_MARKED, DS("calls" LOW "begin"), DS("calls" LOW "end"), .inner = DS("call" LOW "begin"), // V3.1
+    { "kimi", SHAPE_MARKED, "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>",
+      .inner = "<|tool_call_begin|>functions.", .index = true, .mark = "<|tool_call_argument_begin|>",
+      .inner_end = "<|tool_call_end|>" },
+    { "deepseek", SHAPE_MARKED, DS("calls" LOW "begin"), DS("calls" LOW "end"),
+      .inner = DS("call" LOW "begin"), // V3.1
       .mark = DS("sep"), .inner_end = DS("call" LOW "end") },
-    { "deepseek", SHAPE_MARKED, DS("calls" LOW "begin"), DS("calls" LOW "end"), .inner = DS("call" LOW "begin") "function" DS("sep"), // V3, R1
+    { "deepseek", SHAPE_MARKED, DS("calls" LOW "begin"), DS("calls" LOW "end"),
+      .inner = DS("call" LOW "begin") "function" DS("sep"), // V3, R1
       .mark = "\n```json\n", .inner_end = "\n```" DS("call" LOW "end") },
 };
 
@@ -112,18 +115,23 @@ static struct gram_node *arguments(struct gram *g, const struct constrain_conf *
 }
 
 /* One call of this tool. */
-static struct gram_node *one_call(struct gram *g, const struct form *f, const struct chat_tool *t, struct gram_node *args)
+static struct gram_node *one_call(struct gram *g, const struct form *f, const struct chat_tool *t,
+                                  struct gram_node *args)
 {
     static const struct gram_range digit = { '0', '9' };
 
     if (f->shape == SHAPE_NAME) return GRAM_SEQ(g, gram_lit(g, t->name), mark(g, f->mark), args);
     if (f->shape == SHAPE_MARKED) {
-        struct gram_node *index = f->index ? GRAM_SEQ(g, gram_z(g, ":"), gram_rep(g, gram_class(g, &digit, 1, false), 1, 3)) : gram_empty(g);
-        return GRAM_SEQ(g, mark(g, f->inner), gram_lit(g, t->name), index, mark(g, f->mark), args, mark(g, f->inner_end));
+        struct gram_node *index =
+            f->index ? GRAM_SEQ(g, gram_z(g, ":"), gram_rep(g, gram_class(g, &digit, 1, false), 1, 3))
+                     : gram_empty(g);
+        return GRAM_SEQ(g, mark(g, f->inner), gram_lit(g, t->name), index, mark(g, f->mark), args,
+                        mark(g, f->inner_end));
     }
-    return GRAM_SEQ(g, gram_z(g, "{"), gram_sp(g), gram_json_text(g, str_c(f->name_key)), gram_z(g, ":"), gram_sp(g),
-                    gram_json_text(g, t->name), gram_z(g, ","), gram_sp(g), gram_json_text(g, str_c(f->args_key)), gram_z(g, ":"),
-                    gram_sp(g), args, gram_sp(g), gram_z(g, "}"));
+    return GRAM_SEQ(g, gram_z(g, "{"), gram_sp(g), gram_json_text(g, str_c(f->name_key)), gram_z(g, ":"),
+                    gram_sp(g), gram_json_text(g, t->name), gram_z(g, ","), gram_sp(g),
+                    gram_json_text(g, str_c(f->args_key)), gram_z(g, ":"), gram_sp(g), args, gram_sp(g),
+                    gram_z(g, "}"));
 }
 
 /* From behind the opener to the close. */
@@ -141,7 +149,8 @@ static struct gram_node *body(struct gram *g, const struct constrain_conf *conf,
         int rule = gram_rule_new(g); // it is used twice
         gram_rule_set(g, rule, x);
         x = gram_rule(g, rule);
-        if (conf->parallel) x = GRAM_SEQ(g, x, gram_rep(g, GRAM_SEQ(g, GRAM_OPT(g, gram_z(g, "\n")), x), 0, GRAM_INF));
+        if (conf->parallel)
+            x = GRAM_SEQ(g, x, gram_rep(g, GRAM_SEQ(g, GRAM_OPT(g, gram_z(g, "\n")), x), 0, GRAM_INF));
     }
     if (f->shape != SHAPE_NAME) x = GRAM_SEQ(g, blank(g), x);
     return f->close ? GRAM_SEQ(g, x, blank(g), mark(g, f->close)) : x;
@@ -155,8 +164,10 @@ struct gram_node *gram_call_tree(struct gram *g, const struct constrain_conf *co
 
     if (!args) return gram_fail(g, ERR_NO_MEMORY, "out of memory while building a grammar");
     if (!constrain_knows_form(conf->form))
-        return gram_fail(g, ERR_UNSUPP_VALUE, "this model writes its tool calls in a format that this server cannot hold it to "
-                         "(\"%s\"); tool_choice none and auto work", conf->form);
+        return gram_fail(g, ERR_UNSUPP_VALUE,
+                         "this model writes its tool calls in a format that this server cannot hold it to "
+                         "(\"%s\"); tool_choice none and auto work",
+                         conf->form);
     for (int i = 0; i < conf->n_tool && g->rc == 0; i++) {
         const struct chat_tool *t = &conf->tool[i];
         if (t->barred || (conf->only.p && !str_eq(conf->only, t->name))) continue;
@@ -177,7 +188,8 @@ struct gram_node *gram_call_tree(struct gram *g, const struct constrain_conf *co
                 int rule = gram_rule_new(g); // it is used twice
                 gram_rule_set(g, rule, x);
                 x = gram_rule(g, rule);
-                x = GRAM_SEQ(g, x, gram_rep(g, GRAM_SEQ(g, gram_rep(g, gram_z(g, f->between), 0, 1), x), 0, GRAM_INF));
+                x = GRAM_SEQ(
+                    g, x, gram_rep(g, GRAM_SEQ(g, gram_rep(g, gram_z(g, f->between), 0, 1), x), 0, GRAM_INF));
             }
         }
         gram_push(g, &all, x);

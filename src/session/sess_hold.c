@@ -30,8 +30,9 @@ static bool any_barred(const struct chat_req *r)
 static bool conf_of(const struct session *s, const struct chat_req *r, struct constrain_conf *c)
 {
     static const enum constrain_kind kinds[] = {
-        [CHAT_FORMAT_TEXT] = CONSTRAIN_OBJECT, [CHAT_FORMAT_JSON] = CONSTRAIN_OBJECT, [CHAT_FORMAT_SCHEMA] = CONSTRAIN_SCHEMA,
-        [CHAT_FORMAT_GRAMMAR] = CONSTRAIN_GBNF, [CHAT_FORMAT_REGEX] = CONSTRAIN_REGEX,
+        [CHAT_FORMAT_TEXT] = CONSTRAIN_OBJECT,   [CHAT_FORMAT_JSON] = CONSTRAIN_OBJECT,
+        [CHAT_FORMAT_SCHEMA] = CONSTRAIN_SCHEMA, [CHAT_FORMAT_GRAMMAR] = CONSTRAIN_GBNF,
+        [CHAT_FORMAT_REGEX] = CONSTRAIN_REGEX,
     };
     bool calls = calls_wanted(r), forced = calls && r->choice != CHAT_CHOICE_AUTO;
 
@@ -86,8 +87,10 @@ int hold_request(struct sess_req *rq, struct err *e)
 
     if (!conf_of(s, &rq->r, &c)) return 0;
     if (rq->r.ignore_eos && c.kind != CONSTRAIN_CALL)
-        return err_param(e, ERR_INVALID_VALUE, "ignore_eos", "ignore_eos does not go together with %s: where the form is complete, "
-                         "the answer ends", c.param);
+        return err_param(e, ERR_INVALID_VALUE, "ignore_eos",
+                         "ignore_eos does not go together with %s: where the form is complete, "
+                         "the answer ends",
+                         c.param);
     int rc = ready(s, e);
     if (rc == 0) rc = constrain_cache_get(&s->forms, s->vocab, &c, &rq->form, e);
     rq->form_call = rc == 0 && c.kind == CONSTRAIN_CALL;
@@ -152,7 +155,8 @@ static const uint64_t *with_extra(struct choice *ch, const uint64_t *mask)
 
     memcpy(s->extra, mask, (size_t)(s->info.n_vocab + 63) / 64 * sizeof *mask);
     if (ch->hold_state == HOLD_FIRST) {
-        for (size_t i = 0; (mark = split_form_think(&s->c.form, i)).p; i++) allow(s->extra, tok_find(s->c.tok, mark));
+        for (size_t i = 0; (mark = split_form_think(&s->c.form, i)).p; i++)
+            allow(s->extra, tok_find(s->c.tok, mark));
         return s->extra;
     }
     for (int i = 0; i < 2; i++) allow(s->extra, s->line_end[i]);
@@ -193,8 +197,10 @@ static int call_begins(struct choice *ch, struct err *e)
     int rc = constrain_start(&ch->hold, ch->rq->form, e);
     if (rc < 0) return rc;
     rc = constrain_bytes(&ch->hold, rest, &fits, e);
-    if (rc == 0 && fits) rc = constrain_bytes(&ch->hold, (struct str){ ch->stop.held, ch->stop.n_held }, &fits, e);
-    if (rc == 0 && fits) rc = constrain_bytes(&ch->hold, (struct str){ ch->stream.held, (size_t)ch->stream.n_held }, &fits, e);
+    if (rc == 0 && fits)
+        rc = constrain_bytes(&ch->hold, (struct str){ ch->stop.held, ch->stop.n_held }, &fits, e);
+    if (rc == 0 && fits)
+        rc = constrain_bytes(&ch->hold, (struct str){ ch->stream.held, (size_t)ch->stream.n_held }, &fits, e);
     if (rc == 0 && fits) ch->hold_state = HOLD_ON;
     else constrain_stop(&ch->hold);
     return rc;
