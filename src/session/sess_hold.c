@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "session/session_int.h"
 
@@ -23,6 +24,13 @@ static bool any_barred(const struct chat_req *r)
 {
     for (int i = 0; i < r->n_tool; i++)
         if (r->tool[i].barred) return true;
+    return false;
+}
+
+static bool any_strict(const struct chat_req *r)
+{
+    for (int i = 0; i < r->n_tool; i++)
+        if (r->tool[i].strict) return true;
     return false;
 }
 
@@ -94,6 +102,11 @@ int hold_request(struct sess_req *rq, struct err *e)
     int rc = ready(s, e);
     if (rc == 0) rc = constrain_cache_get(&s->forms, s->vocab, &c, &rq->form, e);
     rq->form_call = rc == 0 && c.kind == CONSTRAIN_CALL;
+    /* Nobody asked for calls to be held: where a schema is beyond us they are free, as with other formats. */
+    if (rc < 0 && rc != -ERR_NO_MEMORY && c.kind == CONSTRAIN_CALL && !any_strict(&rq->r) && !any_barred(&rq->r)) {
+        log_info("calls_free", "id=%u tools=%d", rq->id, rq->r.n_tool);
+        return 0;
+    }
     return rc;
 }
 
