@@ -75,7 +75,7 @@ static int begin(struct api *a, struct http_req *h, enum admin_ask what, struct 
         return err_set(e, ERR_RATE_LIMIT, "%d administrators are waiting already", ASKED_MAX);
     struct admin_question *q = mem_zalloc(sizeof *q);
     if (!q) return err_nomem(e, "asking the supervisor");
-    *q = (struct admin_question){ .user = { question_gone, question_detach }, .a = a, .http = h, .id = ++a->last_ask };
+    *q = (struct admin_question){ .user = { .gone = question_gone, .detach = question_detach }, .a = a, .http = h, .id = ++a->last_ask };
     rc = a->conf.ask(a->conf.ask_ctx, q->id, what, e);
     if (rc < 0) {
         mem_free(q);

@@ -90,6 +90,7 @@ static void on_body(void *ctx, struct http_req *h)
     char                allow[64];
 
     if (route_find(http_req_head(h), &r, &rest, allow, sizeof allow, &e) < 0) http_reply_err(h, &e);
+    else if (relay_may(a, r)) relay_begin(a, h, r, rest);
     else r->fn(a, h, r, rest);
 }
 
@@ -109,4 +110,13 @@ static void on_done(void *ctx, struct http_req *h)
     if (u) u->detach(u);
 }
 
-const struct http_calls api_http_calls = { .head = on_head, .body = on_body, .gone = on_gone, .done = on_done };
+static void on_room(void *ctx, struct http_req *h)
+{
+    struct api_user *u = http_req_user(h);
+    (void)ctx;
+
+    if (u && u->room) u->room(u);
+}
+
+const struct http_calls api_http_calls = { .head = on_head, .body = on_body, .gone = on_gone, .done = on_done,
+                                           .room = on_room };

@@ -48,10 +48,23 @@ route_fn page_root, page_health, page_ping, page_models, page_model;
 struct api_user {
     void (*gone)(struct api_user *u);
     void (*detach)(struct api_user *u);
+    void (*room)(struct api_user *u); // output that had piled up is gone; may be NULL
 };
 
 /* Questions about text (text.c). */
 route_fn text_tokenize, text_detokenize, text_template;
+
+/* Models that other servers answer for (relay.c, relay_body.c). */
+struct relay_body {
+    struct str model;  // as asked for, in the arena
+    bool       stream, usage; // include_usage
+    uint64_t   prefix; // hash of what the prompt begins with; 0: nothing
+    struct buf tail;   // the body's members but model, each with a comma before it, and the last brace; owned
+};
+/* Errors: INVALID_JSON, INVALID_TYPE, MISSING_PARAM; *ret is released then. */
+NODISCARD int relay_body_read(struct str body, struct arena *a, struct relay_body *ret, struct err *e);
+bool     relay_may(const struct api *a, const struct route *r); // the route is one of those that are relayed
+route_fn relay_begin; // finds out whose the model is; ours goes on to the route's own function
 
 /* Embeddings and rerank (embed.c). */
 route_fn embed_begin;

@@ -227,7 +227,7 @@ void call_begin(struct api *a, struct http_req *h, const struct route *r, struct
         http_reply_err(h, &e);
         return;
     }
-    *c = (struct call){ .user = { call_gone, call_detach }, .a = a, .http = h, .kind = r->kind };
+    *c = (struct call){ .user = { .gone = call_gone, .detach = call_detach }, .a = a, .http = h, .kind = r->kind };
     arena_init(&c->arena, LIM_REQ_ARENA);
     buf_init(&c->head, KIB(4));
     http_req_set_user(h, &c->user);

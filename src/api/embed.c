@@ -299,7 +299,7 @@ void embed_begin(struct api *a, struct http_req *h, const struct route *r, struc
         http_reply_err(h, &e);
         return;
     }
-    *m = (struct embed){ .user = { embed_gone, embed_detach }, .a = a, .http = h, .kind = r->kind };
+    *m = (struct embed){ .user = { .gone = embed_gone, .detach = embed_detach }, .a = a, .http = h, .kind = r->kind };
     arena_init(&m->arena, LIM_REQ_ARENA);
     arena_init(&m->texts, LIM_REPLY_BYTES);
     http_req_set_user(h, &m->user);

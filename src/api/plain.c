@@ -277,7 +277,7 @@ static void begin(struct api *a, struct http_req *h, bool chat)
         http_reply_err(h, &e);
         return;
     }
-    *p = (struct plain){ .user = { plain_gone, plain_detach }, .a = a, .http = h, .chat = chat };
+    *p = (struct plain){ .user = { .gone = plain_gone, .detach = plain_detach }, .a = a, .http = h, .chat = chat };
     arena_init(&p->arena, LIM_REQ_ARENA);
     buf_init(&p->text, LIM_REQ_ARENA);
     http_req_set_user(h, &p->user);

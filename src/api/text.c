@@ -155,7 +155,7 @@ static void begin(struct api *a, struct http_req *h, enum chat_query_kind kind)
         http_reply_err(h, &e);
         return;
     }
-    *k = (struct ask){ .user = { ask_gone, ask_detach }, .a = a, .http = h, .kind = kind };
+    *k = (struct ask){ .user = { .gone = ask_gone, .detach = ask_detach }, .a = a, .http = h, .kind = kind };
     arena_init(&k->arena, LIM_REQ_ARENA);
     http_req_set_user(h, &k->user);
     int rc = ask(k, http_req_body(h), &e);

@@ -21,6 +21,7 @@
 #define LIM_CONF_KEYS   512      // of one group; there are under 100 options
 #define LIM_CONF_TEXT   KIB(16)  // one value; the longest are paths
 #define LIM_ALIASES     64       // other names of one model
+#define LIM_UPSTREAMS   32       // servers that answer for one model
 #define LIM_DIR_ENTRIES 4096     // looked at in one folder of models; nobody has as many models
 
 /* --- HTTP in --- */
@@ -45,6 +46,15 @@
 #define LIM_OUT_BYTES        MIB(1)  // unsent bytes of one connection before its request is ended
 #define LIM_SSE_PING_MS      15000   // silence on a stream before a keep-alive comment
 #define LIM_BODY_INLINE      KIB(64) // larger bodies are parsed off the event loop
+
+/* --- HTTP out: other servers that answer for a model --- */
+#define LIM_UPSTREAM_KEY_BYTES   4096     // an API key; long ones are signed tokens
+#define LIM_UPSTREAM_EVENT_BYTES KIB(512) // one event of a stream, or one line of it: half of LIM_OUT_BYTES
+#define LIM_UPSTREAM_REPLY_BYTES MIB(60)  // a whole reply: rewritten it must fit LIM_REPLY_BYTES
+#define LIM_UPSTREAM_ERROR_BYTES KIB(64)  // of the body of a reply that is an error; more is not read
+#define LIM_UPSTREAM_CHOICES     256      // of one reply; what n can be anywhere
+#define LIM_UPSTREAM_VALUES      2000000  // of one reply: embeddings are thousands of numbers each
+#define LIM_UPSTREAM_CA_BYTES    MIB(4)   // certificates; the system's are under 300 KiB
 
 /* --- JSON in --- */
 #define LIM_JSON_DEPTH  128

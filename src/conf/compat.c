@@ -15,8 +15,7 @@ const struct compat_row compat_table[] = {
     { COMPAT_FAST_INFERENCE, COMPAT_FLAG, .old = "--host", .opt = "host" },
     { COMPAT_FAST_INFERENCE, COMPAT_FLAG, .old = "--port", .opt = "port" },
 
-    { COMPAT_GEMMA_GATEWAY, COMPAT_ENV, .old = "SGLANG_URL", .refused = true,
-      .why = "requests cannot be passed on to another server yet; serve the model here with --model" },
+    { COMPAT_GEMMA_GATEWAY, COMPAT_ENV, .old = "SGLANG_URL", .opt = "upstream" },
     { COMPAT_GEMMA_GATEWAY, COMPAT_ENV, .old = "MODEL_NAME", .opt = "alias" },
     { COMPAT_GEMMA_GATEWAY, COMPAT_ENV, .old = "HOST", .opt = "host" },
     { COMPAT_GEMMA_GATEWAY, COMPAT_ENV, .old = "PORT", .opt = "port" },

@@ -223,7 +223,7 @@ static int top_level(struct load *l, struct err *e)
 
 /* --- the file's models --- */
 
-static const char *const model_keys[] = { "id", "path", "aliases" };
+static const char *const model_keys[] = { "id", "path", "aliases", "upstreams" };
 
 static int model_text(const struct load *l, const struct conf_yaml *m, const char **ret, struct err *e)
 {
@@ -257,6 +257,76 @@ static int model_aliases(const struct load *l, const struct conf_yaml *m, struct
     return 0;
 }
 
+static int upstream_weight(const struct load *l, const struct conf_yaml *m, int *ret, struct err *e)
+{
+    int64_t n;
+
+    if (m->kind != CONF_YAML_TEXT || !str_to_i64(m->text, &n) || n < 1 || n > UPSTREAM_WEIGHT_MAX)
+        return err_set(e, ERR_BAD_CONFIG, "%s:%d:%d: weight is no whole number in 1..%d", l->file, m->line, m->col,
+                       UPSTREAM_WEIGHT_MAX);
+    *ret = (int)n;
+    return 0;
+}
+
+static int upstream_key(struct load *l, const struct conf_yaml *m, struct conf_upstream *ret, struct err *e)
+{
+    static const char *const keys[] = { "url", "model", "key_file", "weight", "unix" };
+    struct opt_near          near   = { 0 };
+    struct str               path;
+    char                     name[64];
+    struct str               key = key_name(m->key, name, sizeof name);
+
+    if (str_eq(key, STR("url"))) return model_text(l, m, &ret->url, e);
+    if (str_eq(key, STR("model"))) return model_text(l, m, &ret->model, e);
+    if (str_eq(key, STR("weight"))) return upstream_weight(l, m, &ret->weight, e);
+    if (str_eq(key, STR("unix")) || str_eq(key, STR("key-file"))) {
+        const char **to = str_eq(key, STR("unix")) ? &ret->unix_path : &ret->key_file;
+        int          rc = model_text(l, m, to, e);
+        if (rc == 0) rc = beside_file(l, str_c(*to), &path, e);
+        if (rc == 0) *to = path.p;
+        return rc;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) opt_near_try(&near, key, keys[i]);
+    return unknown_key(l, m, &near, "an upstream", e);
+}
+
+static int one_upstream(struct load *l, const struct conf_yaml *n, struct conf_upstream *ret, struct err *e)
+{
+    struct upstream_url u;
+    int                 rc = 0;
+
+    *ret = (struct conf_upstream){ .weight = 1,
+                                   .where = arena_printf(l->in.arena, "%s:%d:%d", l->file, n->line, n->col).p };
+    if (!ret->where) return err_nomem(e, "reading a configuration");
+    if (n->kind == CONF_YAML_TEXT) { // the URL alone
+        ret->url = n->text.p;
+    } else if (n->kind != CONF_YAML_MAP) {
+        return err_set(e, ERR_BAD_CONFIG, "%s: an upstream is %s, it must be a URL or a group of keys", ret->where,
+                       conf_yaml_kind_name(n->kind));
+    } else {
+        for (const struct conf_yaml *m = n->child; rc == 0 && m; m = m->next) rc = upstream_key(l, m, ret, e);
+    }
+    if (rc == 0 && !ret->url) rc = err_set(e, ERR_BAD_CONFIG, "%s: this upstream has no url", ret->where);
+    if (rc == 0 && upstream_url_parse(str_c(ret->url), l->in.arena, &u, e) < 0) rc = err_wrap(e, "%s", ret->where);
+    return rc;
+}
+
+static int model_upstreams(struct load *l, const struct conf_yaml *list, struct conf_model *ret, struct err *e)
+{
+    struct conf_upstream *u;
+    int                   n = 0, rc = 0;
+
+    if (list->kind != CONF_YAML_LIST || list->n_child == 0 || list->n_child > LIM_UPSTREAMS)
+        return err_set(e, ERR_BAD_CONFIG, "%s:%d:%d: upstreams must be a list of 1 to %d", l->file, list->line, list->col,
+                       LIM_UPSTREAMS);
+    u = arena_array(l->in.arena, (size_t)list->n_child, sizeof *u);
+    if (!u) return err_nomem(e, "reading a configuration");
+    for (const struct conf_yaml *m = list->child; rc == 0 && m; m = m->next) rc = one_upstream(l, m, &u[n++], e);
+    ret->upstream   = u;
+    ret->n_upstream = n;
+    return rc;
+}
+
 static int model_key(struct load *l, struct opt_in *own, const struct conf_yaml *m, struct conf_model *ret,
                      struct err *e)
 {
@@ -267,6 +337,7 @@ static int model_key(struct load *l, struct opt_in *own, const struct conf_yaml 
     if (str_eq(key, STR("id"))) return model_text(l, m, &ret->id, e);
     if (str_eq(key, STR("path"))) return model_text(l, m, &ret->path, e);
     if (str_eq(key, STR("aliases"))) return model_aliases(l, m, &ret->alias, e);
+    if (str_eq(key, STR("upstreams"))) return model_upstreams(l, m, ret, e);
     if (o && o->roles & OPT_SERVE) return put_option(l, own, o, m, e);
     if (opt_by_name(key, OPT_SERVE))
         return err_set(e, ERR_BAD_CONFIG, "%s:%d:%d: " STR_FMT " is for all models together; put it outside the list",
@@ -298,7 +369,12 @@ static int one_model(struct load *l, const struct conf_yaml *n, struct conf_mode
                        conf_yaml_kind_name(n->kind));
     for (const struct conf_yaml *m = n->child; rc == 0 && m; m = m->next)
         rc = mistake(l, model_key(l, own, m, ret, e), e);
-    if (rc == 0 && !ret->path && !member(n, "path"))
+    const bool has_path = member(n, "path") != NULL, has_up = member(n, "upstreams") != NULL;
+    if (rc == 0 && has_path && has_up)
+        rc = err_set(e, ERR_BAD_CONFIG, "%s: this model has a path and upstreams; it is either here or there", ret->where);
+    if (rc == 0 && has_up && !member(n, "id"))
+        rc = err_set(e, ERR_BAD_CONFIG, "%s: this model has upstreams and no id", ret->where);
+    if (rc == 0 && !has_path && !has_up)
         rc = err_set(e, ERR_BAD_CONFIG, "%s: this model has no path", ret->where);
     return rc;
 }
@@ -357,14 +433,16 @@ static enum opt_level level_of(const struct load *l, const char *name)
 static void choose_models(struct load *l)
 {
     struct settings *s     = l->in.s;
-    enum opt_level   model = level_of(l, "model"), dir = level_of(l, "models-dir");
+    enum opt_level   model = level_of(l, "model"), dir = level_of(l, "models-dir"), up = level_of(l, "upstream");
     enum opt_level   list  = s->n_models ? OPT_FILE : OPT_DEFAULT, top = model > dir ? model : dir;
 
     if (list > top) top = list;
+    if (up > top) top = up;
+    if (up < top) s->upstream = (struct opt_list){ 0 };
     if (model < top) s->model = (struct opt_list){ 0 };
     if (dir < top) s->models_dir = NULL;
     if (list < top) s->n_models = 0;
-    if (level_of(l, "alias") < top && model < top) s->alias = (struct opt_list){ 0 };
+    if (level_of(l, "alias") < top && model < top && up < top) s->alias = (struct opt_list){ 0 };
 }
 
 static int choose_places(struct load *l, struct err *e)

@@ -26,6 +26,23 @@ const struct opt opt_table[] = {
       .help = "Configuration file (YAML): models, and every option here by its name; docs/config.md." },
     { .name = "models-dir", .arg = "DIR", .type = OPT_STR, .roles = OPT_SERVE, .offset = AT(models_dir),
       .help = "Folder whose model files are all served, those in its folders too." },
+    { .name = "upstream", .arg = "NAME=URL", .type = OPT_LIST, .roles = OPT_SERVE, .offset = AT(upstream),
+      .help = "Server with OpenAI's API (http://host:8000) that answers for the model NAME, by that name there; again "
+      "for more models, or more servers of one. Without NAME= the model has the name that --alias gives after those of "
+      "--model, or default. docs/gateway.md." },
+    { .name = "upstream-key-file", .arg = "FILE", .type = OPT_STR, .roles = OPT_SERVE, .offset = AT(upstream_key_file),
+      .help = "File with the API key that the servers of --upstream get. The clients' own keys go to none." },
+    { .name = "upstream-ca-file", .arg = "FILE", .type = OPT_STR, .roles = OPT_SERVE | OPT_RESTART,
+      .offset = AT(upstream_ca_file), .help = "Certificates (PEM) that upstreams with https:// are checked against. "
+      "Default: the system's." },
+    { .name = "upstream-connect-ms", .arg = "MS", .type = OPT_INT, .def = "5000", .min = 10, .max = 600000,
+      .roles = OPT_SERVE | OPT_FRONT, .offset = AT(upstream_connect_ms), .help = "Longest wait for a connection to an upstream." },
+    { .name = "upstream-idle-ms", .arg = "MS", .type = OPT_INT, .def = "120000", .min = 10, .max = 86400000,
+      .roles = OPT_SERVE | OPT_FRONT, .offset = AT(upstream_idle_ms),
+      .help = "Longest silence of an upstream, before its answer and inside it." },
+    { .name = "upstream-health-ms", .arg = "MS", .type = OPT_INT, .def = "10000", .min = 10, .max = 86400000,
+      .roles = OPT_SERVE | OPT_FRONT, .offset = AT(upstream_health_ms), .help = "Time between two questions about an "
+      "upstream's health." },
     { .name = "chat-template", .arg = "FILE", .type = OPT_STR,
       .roles = OPT_SERVE | OPT_WORKER | OPT_RUN, .offset = AT(chat_template), .help = "Chat template (Jinja) in place of the model's own: a file (with a / in its "
       "name, or .jinja at its end), or the name of a built-in one." },

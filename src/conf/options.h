@@ -3,6 +3,7 @@
 #define CURLEW_CONF_OPTIONS_H
 
 #include "conf/opt.h"
+#include "conf/upstream.h"
 
 enum { THINK_WORD_AUTO, THINK_WORD_ON, THINK_WORD_OFF }; // order of --think
 enum { LOG_WORD_ERROR, LOG_WORD_WARN, LOG_WORD_INFO, LOG_WORD_DEBUG }; // order of --log-level
@@ -15,7 +16,9 @@ struct conf_source; // conf.h
 struct conf_model {
     const char            *where; // "FILE:LINE:COLUMN", for messages
     const char            *id;    // or NULL: the file's name
-    const char            *path;
+    const char            *path;  // or NULL: it has upstreams
+    const struct conf_upstream *upstream; // [n_upstream] servers that answer for it
+    int                    n_upstream;
     struct opt_list        alias; // other names
     const struct settings *own;   // everybody's settings, and what the entry says differently
 };
@@ -30,6 +33,10 @@ struct settings {
     const struct conf_model  *models; // [n_models] of the file
     int                       n_models;
     const struct conf_source *source; // to read all of it again; NULL but in `serve`
+    struct opt_list upstream;         // "NAME=URL" or URL
+    const char     *upstream_key_file; // of those, or NULL
+    const char     *upstream_ca_file; // or NULL: the system's
+    int64_t         upstream_connect_ms, upstream_idle_ms, upstream_health_ms;
     struct opt_list           note;   // what was accepted without effect, for the log
 
     /* each model's own */

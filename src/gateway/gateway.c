@@ -54,6 +54,8 @@ struct gateway {
     void                *calls_ctx;
     struct buf           frame; // scratch for sending
     struct chat_logprob  top[LIM_TOP_LOGPROBS];
+    struct http_client  *client; // to upstreams, or NULL
+    struct remote_conf   remote_conf;
 };
 
 int gateway_new(struct event_base *base, const struct gateway_calls *calls, void *ctx, struct gateway **ret,
@@ -96,6 +98,8 @@ static void check_dropped(struct backend *b)
 {
     if (!b->dropped || b->told || b->m.n_running) return;
     b->told = true;
+    remote_free(b->m.remote);
+    b->m.remote = NULL;
     b->g->calls.dropped(b->g->calls_ctx, b->index);
 }
 
@@ -303,6 +307,7 @@ static void backend_free(struct backend *b)
 {
     if (!b) return;
     unlink_worker(b);
+    remote_free(b->m.remote);
     arena_release(&b->arena);
     arena_release(&b->why_arena);
     arena_release(&b->info_arena);
@@ -489,6 +494,9 @@ static int can_answer(const struct backend *b, struct err *e)
 {
     if (b->g->draining) return err_set(e, ERR_SHUTTING_DOWN, "the server is shutting down");
     if (b->chan && b->hello) return 0;
+    if (b->m.remote)
+        return err_param(e, ERR_UNSUPP_VALUE, "model", "another server answers for the model " STR_FMT ", which takes "
+                         "chat/completions, completions, embeddings and rerank only", STR_ARG(b->m.id));
     switch (b->m.state) {
     case MODEL_FAILED:
         return err_set(e, ERR_ENGINE_GONE, "the model " STR_FMT " could not be loaded: " STR_FMT,
@@ -579,6 +587,79 @@ void gateway_cancel(struct gateway_req *r)
     drop_req(r);
 }
 
+/* --- upstreams --- */
+
+#define CLIENT_TICK_MS 100
+
+int gateway_client(struct gateway *g, struct str ca, struct err *e)
+{
+    const struct http_client_conf c = { .ca = ca, .tick_ms = CLIENT_TICK_MS };
+
+    return g->client ? 0 : http_client_new(g->base, &c, &g->client, e);
+}
+
+void gateway_remote_conf(struct gateway *g, const struct remote_conf *c)
+{
+    g->remote_conf = *c;
+}
+
+static void on_remote_state(void *ctx, bool any, struct str why)
+{
+    struct backend *b     = ctx;
+    bool            first = any && b->m.state != MODEL_READY;
+
+    b->m.state = any ? MODEL_READY : MODEL_RESTARTING;
+    b->m.why   = any ? STR("") : why;
+    if (first) log_info("model_linked", "model=" STR_FMT, STR_ARG(b->m.id));
+    if (!any && b->g->calls.lookup) b->g->calls.lookup(b->g->calls_ctx);
+}
+
+int gateway_remote(struct gateway *g, uint32_t index, const struct remote_spec *v, int n, struct err *e)
+{
+    static const struct remote_calls calls = { .state = on_remote_state };
+    struct backend                  *b     = at_index(g, index);
+
+    if (!b || b->dropped || !g->client || n < 1 || n > LIM_UPSTREAMS)
+        return err_set(e, ERR_PROTOCOL, "upstreams of model %u are out of place", index);
+    if (b->m.remote) return 0; // they do not change: it would be another model
+    return remote_new(g->base, g->client, &g->remote_conf, v, n, &calls, b, &b->m.remote, e);
+}
+
+void gateway_address(struct gateway *g, struct str host, struct str addr)
+{
+    for (size_t i = 0; i < LIM_MODELS; i++)
+        if (g->slot[i] && g->slot[i]->m.remote) remote_address(g->slot[i]->m.remote, host, addr);
+}
+
+bool gateway_has_remote(const struct gateway *g)
+{
+    return g->client != NULL;
+}
+
+int gateway_relay_begin(struct gateway *g, const struct gateway_model *m, struct err *e)
+{
+    if (g->draining) return err_set(e, ERR_SHUTTING_DOWN, "the server is shutting down");
+    if (g->n_running >= LIM_REQS) return err_set(e, ERR_QUEUE_FULL, "%d requests are in flight, the limit", LIM_REQS);
+    backend_of(m)->m.n_running++;
+    g->n_running++;
+    return 0;
+}
+
+void gateway_relay_end(struct gateway *g, const struct gateway_model *m)
+{
+    struct backend *b = backend_of(m);
+
+    b->m.n_running--;
+    b->m.n_done++;
+    g->n_running--;
+    check_dropped(b);
+}
+
+void gateway_relay_lost(struct gateway *g)
+{
+    if (g->calls.lookup) g->calls.lookup(g->calls_ctx);
+}
+
 void gateway_drain(struct gateway *g)
 {
     g->draining = true;
@@ -601,6 +682,7 @@ void gateway_free(struct gateway *g)
         fail_all(b, ERR_SHUTTING_DOWN, "the server is shutting down");
         backend_free(b);
     }
+    http_client_free(g->client);
     mem_free(g->req);
     buf_release(&g->frame);
     mem_free(g);

@@ -10,6 +10,7 @@
 #include "chat/chat.h"
 #include "chat/info.h"
 #include "chat/query.h"
+#include "gateway/remote.h"
 #include "gateway/state.h"
 
 struct event_base;
@@ -30,6 +31,7 @@ struct gateway_model {
     int              n_running;  // requests in flight
     uint64_t         n_done;     // requests ended, in whatever way
     unsigned         restarts;   // links lost
+    struct remote   *remote;     // other servers answer for it; NULL: a worker of ours
 };
 
 /* What the supervisor wants to hear: a model's worker is there and has said what it is; the last request of a
@@ -37,6 +39,7 @@ struct gateway_model {
 struct gateway_calls {
     void (*ready)(void *ctx, uint32_t index);
     void (*dropped)(void *ctx, uint32_t index);
+    void (*lookup)(void *ctx); // an upstream cannot be reached: its address may be another by now. May be NULL
 };
 
 NODISCARD int gateway_new(struct event_base *base, const struct gateway_calls *calls, void *ctx, struct gateway **ret,
@@ -63,6 +66,20 @@ NODISCARD int gateway_drop(struct gateway *g, uint32_t index, struct err *e);
 NODISCARD int gateway_link(struct gateway *g, uint32_t index, int fd, struct err *e);
 NODISCARD int gateway_state(struct gateway *g, uint32_t index, enum model_state state, struct str why,
                             struct err *e);
+
+/* Upstreams. Before the first model that has some: the client to reach them (what curl and TLS need of files is read
+ * now) with the certificates they are checked against. Then for each such model, once after gateway_add: where they
+ * are. Addresses come when they are known, and again when they change. Errors: PROTOCOL, NO_MEMORY. */
+NODISCARD int gateway_client(struct gateway *g, struct str ca, struct err *e);
+void          gateway_remote_conf(struct gateway *g, const struct remote_conf *c);
+NODISCARD int gateway_remote(struct gateway *g, uint32_t index, const struct remote_spec *v, int n, struct err *e);
+void          gateway_address(struct gateway *g, struct str host, struct str addr);
+bool          gateway_has_remote(const struct gateway *g); // there may be such models
+/* A request that is relayed begins and ends: it counts as one in flight, and its model stays. Error: SHUTTING_DOWN,
+ * QUEUE_FULL. */
+NODISCARD int gateway_relay_begin(struct gateway *g, const struct gateway_model *m, struct err *e);
+void          gateway_relay_end(struct gateway *g, const struct gateway_model *m);
+void          gateway_relay_lost(struct gateway *g); // one could not be reached
 
 size_t                      gateway_n_model(const struct gateway *g);
 const struct gateway_model *gateway_model_at(const struct gateway *g, size_t i);

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -37,6 +38,9 @@ static const int front_calls[] = {
     SCMP_SYS(accept4), SCMP_SYS(recvfrom), SCMP_SYS(sendto), SCMP_SYS(getsockopt),
     SCMP_SYS(setsockopt), SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(ioctl),
 };
+
+/* What a client of other servers does besides. */
+static const int client_calls[] = { SCMP_SYS(connect) };
 
 static const int worker_calls[] = {
     SCMP_SYS(sched_setaffinity), SCMP_SYS(sched_setscheduler), SCMP_SYS(sysinfo),
@@ -89,6 +93,17 @@ static int add_special(scmp_filter_ctx f)
     return seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1, SCMP_A2(SCMP_CMP_EQ, 0));
 }
 
+/* socket of these families and no other: netlink and packet sockets talk to the kernel. */
+static int add_client(scmp_filter_ctx f)
+{
+    static const unsigned family[] = { AF_INET, AF_INET6, AF_UNIX };
+    int                   rc       = add(f, SCMP_ACT_ALLOW, client_calls, ARRAY_LEN(client_calls));
+
+    for (size_t i = 0; rc == 0 && i < ARRAY_LEN(family); i++)
+        rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, family[i]));
+    return rc;
+}
+
 static int fill(scmp_filter_ctx f, enum sandbox_role role)
 {
     int rc = add(f, SCMP_ACT_ALLOW, common_calls, ARRAY_LEN(common_calls));
@@ -96,9 +111,10 @@ static int fill(scmp_filter_ctx f, enum sandbox_role role)
     if (rc == 0) rc = add(f, SCMP_ACT_KILL_PROCESS, deadly_calls, ARRAY_LEN(deadly_calls));
     if (rc == 0) rc = add_special(f);
     if (rc == 0) rc = add_memory(f, role == SANDBOX_WORKER_LOAD);
-    if (rc == 0 && role == SANDBOX_FRONT)
-        rc = add(f, SCMP_ACT_ALLOW, front_calls, ARRAY_LEN(front_calls));
-    if (rc == 0 && role != SANDBOX_FRONT)
+    bool front = role == SANDBOX_FRONT || role == SANDBOX_FRONT_CLIENT;
+    if (rc == 0 && front) rc = add(f, SCMP_ACT_ALLOW, front_calls, ARRAY_LEN(front_calls));
+    if (rc == 0 && role == SANDBOX_FRONT_CLIENT) rc = add_client(f);
+    if (rc == 0 && !front)
         rc = add(f, SCMP_ACT_ALLOW, worker_calls, ARRAY_LEN(worker_calls));
     /* a filter on top of ours must still be possible once: from LOAD to RUN */
     if (rc == 0 && role == SANDBOX_WORKER_LOAD) {

@@ -14,6 +14,7 @@ enum sandbox_role {
     SANDBOX_FRONT,       // sockets it was given, accept; no open, no exec, no new sockets
     SANDBOX_WORKER_LOAD, // descriptors it was given, memory, threads; may still map code (JIT, dlopen)
     SANDBOX_WORKER_RUN,  // on top of LOAD once the model is there: no new executable memory
+    SANDBOX_FRONT_CLIENT, // as FRONT, and it may connect to other servers: inet and Unix sockets
 };
 
 /* Irreversible. Error: what could not be dropped; the process must not go on then. A missing Landlock

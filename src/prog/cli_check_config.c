@@ -20,14 +20,22 @@ static void put_model(struct buf *b, const struct model_spec *m)
     buf_str(b, STR("model "));
     cli_put_clean(b, m->id);
     buf_byte(b, '\n');
-    buf_str(b, STR("  file      "));
-    cli_put_clean(b, str_c(m->path));
-    buf_printf(b, " (%llu bytes)\n", (unsigned long long)m->size);
+    for (int i = 0; i < m->n_upstream; i++) {
+        buf_str(b, STR("  upstream  "));
+        cli_put_clean(b, str_c(m->upstream[i].url));
+        buf_byte(b, '\n');
+    }
+    if (!m->n_upstream) {
+        buf_str(b, STR("  file      "));
+        cli_put_clean(b, str_c(m->path));
+        buf_printf(b, " (%llu bytes)\n", (unsigned long long)m->size);
+    }
     for (int i = 0; i < m->alias.n; i++) {
         buf_str(b, i ? STR(", ") : STR("  aliases   "));
         cli_put_clean(b, str_c(m->alias.v[i]));
     }
     if (m->alias.n) buf_byte(b, '\n');
+    if (m->n_upstream) return;
     if (s->ctx) buf_printf(b, "  context   %lld\n", (long long)s->ctx);
     buf_printf(b, "  parallel  %lld\n", (long long)s->parallel);
     if (s->threads) buf_printf(b, "  threads   %lld\n", (long long)s->threads);

@@ -17,6 +17,7 @@
 #include "os/watch.h"
 #include "prog/admin_key.h"
 #include "prog/prog.h"
+#include "prog/upstreams.h"
 
 #define START_MS    30000
 #define LISTENS_MAX 16
@@ -36,6 +37,7 @@ struct front {
     int                listen_fd[LISTENS_MAX];
     int                n_listen;
     bool               go;
+    bool               client; // it talks to other servers
     int                status;
 };
 
@@ -56,6 +58,38 @@ static int on_model(struct front *f, struct str body, struct err *e)
     m.n_alias = (int)n;
     if (!unpack_done(&u)) return err_set(e, ERR_PROTOCOL, "malformed model");
     return gateway_add(f->gw, &m, e);
+}
+
+static int on_client(struct front *f, struct str body, struct err *e)
+{
+    struct unpack u  = unpack_init(body);
+    struct str    ca = unpack_str(&u);
+
+    if (!unpack_done(&u) || f->started) return err_set(e, ERR_PROTOCOL, "malformed client");
+    f->client = true;
+    return gateway_client(f->gw, ca, e);
+}
+
+static int on_upstreams(struct front *f, struct str body, struct err *e)
+{
+    struct remote_spec v[LIM_UPSTREAMS];
+    struct unpack      u      = unpack_init(body);
+    uint32_t           index  = unpack_u32(&u);
+    struct str         packed = unpack_str(&u);
+    int                n      = unpack_done(&u) ? upstreams_unpack(packed, v) : 0;
+
+    return n ? gateway_remote(f->gw, index, v, n, e) : err_set(e, ERR_PROTOCOL, "malformed upstreams");
+}
+
+static int on_address(struct front *f, struct str body, struct err *e)
+{
+    struct unpack u    = unpack_init(body);
+    struct str    host = unpack_str(&u);
+    struct str    addr = unpack_str(&u);
+
+    if (!unpack_done(&u)) return err_set(e, ERR_PROTOCOL, "malformed address");
+    gateway_address(f->gw, host, addr);
+    return 0;
 }
 
 static int on_drop(struct front *f, struct str body, struct err *e)
@@ -110,6 +144,15 @@ static void on_dropped(void *ctx, uint32_t index)
     tell_index(ctx, MSG_DROPPED, index);
 }
 
+static void on_lookup(void *ctx)
+{
+    struct front *f = ctx;
+    struct err    e;
+
+    if (chan_send(f->chan, MSG_LOOKUP, 0, STR(""), -1, &e) < 0) log_warn("not_sent", "message=LOOKUP");
+    if (f->watch) watch_flush(f->watch);
+}
+
 static int on_conf(struct front *f, struct str body, struct err *e);
 static int on_admin_key(struct front *f, struct str body, struct err *e);
 static int on_told(struct front *f, const struct chan_msg *m, struct err *e);
@@ -131,6 +174,9 @@ static int on_msg(void *ctx, struct chan *c, const struct chan_msg *m, struct er
     if (m->type == MSG_ADMIN_KEY) return on_admin_key(f, m->body, e);
     if (m->type == MSG_TOLD) return on_told(f, m, e);
     if (m->type == MSG_MODEL) return on_model(f, m->body, e);
+    if (m->type == MSG_CLIENT) return on_client(f, m->body, e);
+    if (m->type == MSG_UPSTREAMS) return on_upstreams(f, m->body, e);
+    if (m->type == MSG_ADDRESS) return on_address(f, m->body, e);
     if (m->type == MSG_DROP) return on_drop(f, m->body, e);
     if (m->type == MSG_STATE) return on_state(f, m->body, e);
     if (m->type == MSG_LINK) return on_link(f, m, e);
@@ -260,6 +306,9 @@ static int on_conf(struct front *f, struct str body, struct err *e)
     f->s     = s;
     f->guard = guard;
     f->arena = fresh;
+    gateway_remote_conf(f->gw, &(struct remote_conf){ .connect_ms = (unsigned)s.upstream_connect_ms,
+                                                      .idle_ms = (unsigned)s.upstream_idle_ms,
+                                                      .health_ms = (unsigned)s.upstream_health_ms });
     if (f->started) {
         struct http_conf c  = http_conf_of(f);
         struct api_conf  ac = api_conf_of(f);
@@ -290,14 +339,14 @@ static int start(struct front *f, struct err *e)
     if (rc < 0) return rc;
     f->base = event_base_new();
     if (!f->base) return err_nomem(e, "starting the front");
-    static const struct gateway_calls calls = { .ready = on_ready, .dropped = on_dropped };
+    static const struct gateway_calls calls = { .ready = on_ready, .dropped = on_dropped, .lookup = on_lookup };
     rc = gateway_new(f->base, &calls, f, &f->gw, e);
     while (rc == 0 && !f->go) rc = chan_recv_wait(f->chan, START_MS, on_msg, f, e);
     if (rc < 0) return rc;
     log_init((enum log_level)f->s.log_level, "front");
     rc = start_http(f, e);
     if (rc == 0) rc = watch_new(f->base, f->chan, on_msg, on_supervisor_gone, f, &f->watch, e);
-    if (rc == 0) rc = sandbox_enter(SANDBOX_FRONT, &landlock, e);
+    if (rc == 0) rc = sandbox_enter(f->client ? SANDBOX_FRONT_CLIENT : SANDBOX_FRONT, &landlock, e);
     if (rc == 0) rc = chan_send(f->chan, MSG_READY, 0, STR(""), -1, e);
     if (rc < 0) return rc;
     watch_flush(f->watch);

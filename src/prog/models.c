@@ -88,17 +88,63 @@ static int check_name(const struct model_spec *m, struct str name, struct err *e
                    "with %s", place(m), name.n, LIM_MODEL_NAME, m->where ? "id" : "--alias");
 }
 
+/* NAME=URL, and not a URL alone? */
+static bool is_named_upstream(const char *text)
+{
+    struct str s  = str_c(text);
+    size_t     eq = str_find_byte(s, '=');
+
+    return eq != SIZE_MAX && !str_starts(s, STR("http://")) && !str_starts(s, STR("https://"));
+}
+
+/* The model that --upstream names: the one of that name among those from `first` on, or a new one. */
+static int add_upstream(struct finder *f, int first, const char *text, const char *unnamed, struct err *e)
+{
+    struct str            rest = str_c(text), name = STR_NULL;
+    struct upstream_url   u;
+    struct model_spec    *m = NULL;
+
+    if (is_named_upstream(text)) str_cut(&rest, '=', &name);
+    if (upstream_url_parse(rest, f->arena, &u, e) < 0) return err_wrap(e, "--upstream");
+    const char *id = name.p ? arena_str(f->arena, name).p : unnamed;
+    if (!id) return err_nomem(e, "looking for models");
+    for (int i = first; i < f->l.n && !m; i++)
+        if (str_eq(f->l.v[i].id, str_c(id))) m = &f->l.v[i];
+    if (!m) {
+        int rc = add(f, rest.p, id, &m, e); // an argument: it ends with a NUL
+        if (rc == 0) rc = check_name(m, m->id, e);
+        if (rc < 0) return rc;
+    }
+    if (m->n_upstream == LIM_UPSTREAMS)
+        return err_set(e, ERR_BAD_CONFIG, "--upstream: %s has more than %d servers", id, LIM_UPSTREAMS);
+    struct conf_upstream *v = arena_array(f->arena, (size_t)m->n_upstream + 1, sizeof *v);
+    if (!v) return err_nomem(e, "looking for models");
+    for (int i = 0; i < m->n_upstream; i++) v[i] = m->upstream[i];
+    v[m->n_upstream++] = (struct conf_upstream){ .where = "--upstream", .url = rest.p, .weight = 1,
+                                                 .key_file = f->s->upstream_key_file };
+    m->upstream = v;
+    return 0;
+}
+
 static int add_single(struct finder *f, struct err *e)
 {
     const struct settings *s      = f->s;
     bool                   script = str_starts(str_c(s->engine), STR("script:"));
     int                    n      = script ? 1 : s->model.n;
 
-    if (s->alias.n > n) return err_set(e, ERR_BAD_CONFIG, "--alias: given %d times for %d models", s->alias.n, n);
+    bool                   unnamed = false; // an upstream that takes its name from --alias
+
+    for (int i = 0; i < s->upstream.n; i++) unnamed |= !is_named_upstream(s->upstream.v[i]);
+    if (s->alias.n > n + unnamed)
+        return err_set(e, ERR_BAD_CONFIG, "--alias: given %d times for %d models", s->alias.n, n + unnamed);
     for (int i = 0; i < n; i++) {
         struct model_spec *m;
         int rc = add(f, script ? s->engine + 7 : s->model.v[i], i < s->alias.n ? s->alias.v[i] : NULL, &m, e);
         if (rc == 0) rc = check_name(m, m->id, e);
+        if (rc < 0) return rc;
+    }
+    for (int i = 0, first = f->l.n; i < s->upstream.n; i++) {
+        int rc = add_upstream(f, first, s->upstream.v[i], n < s->alias.n ? s->alias.v[n] : "default", e);
         if (rc < 0) return rc;
     }
     return 0;
@@ -109,8 +155,10 @@ static int add_listed(struct finder *f, struct err *e)
     for (int i = 0; i < f->s->n_models; i++) {
         const struct conf_model *c = &f->s->models[i];
         struct model_spec       *m;
-        int                      rc = add(f, c->path, c->id, &m, e);
+        int                      rc = add(f, c->n_upstream ? c->upstream[0].url : c->path, c->id, &m, e);
         if (rc < 0) return rc;
+        m->upstream   = c->upstream;
+        m->n_upstream = c->n_upstream;
         m->where = c->where;
         m->alias = c->alias;
         m->own   = c->own;
@@ -258,7 +306,7 @@ int models_list(const struct settings *s, struct arena *a, struct model_list *re
         return err_set(e, ERR_BAD_CONFIG, "no model: %s holds no file that can be served%s%s", s->models_dir,
                        f.l.n ? "; the first one: " : "", f.l.n ? f.l.v[0].why : "");
     if (f.l.n_served == 0)
-        return err_set(e, ERR_BAD_CONFIG, "no model: name a GGUF file with --model FILE");
+        return err_set(e, ERR_BAD_CONFIG, "no model: name a GGUF file with --model FILE, or a server with --upstream URL");
     *ret = f.l;
     return 0;
 }
@@ -284,6 +332,7 @@ static int open_template(struct model_spec *m, struct err *e)
 
 int model_open(struct model_spec *m, struct err *e)
 {
+    if (m->n_upstream) return 0; // it is not here
     int rc = fd_open_file(m->path, &m->fd, &m->size, e);
 
     if (rc == 0 && fstat(m->fd, &m->file) < 0) rc = err_set(e, ERR_IO, "%s: %s", m->path, err_errno(errno));

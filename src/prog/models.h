@@ -14,7 +14,9 @@
 
 struct model_spec {
     struct str             id;    // its name in the API
-    const char            *path;
+    const char            *path;  // of an upstream model: its first server's URL
+    const struct conf_upstream *upstream; // [n_upstream] servers that answer for it; 0: it is a file
+    int                    n_upstream;
     const char            *base;  // path's last part, what the worker calls the file
     struct opt_list        alias; // other names in the API
     const struct settings *own;   // what everybody has, and what is different for it

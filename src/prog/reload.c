@@ -15,6 +15,7 @@
 #include "conf/conf.h"
 #include "json/json.h"
 #include "prog/supervisor_int.h"
+#include "prog/upstreams.h"
 
 struct plan {
     struct arena      arena; // of the settings
@@ -34,12 +35,14 @@ void reload_notes(const struct settings *s, const struct model_list *l)
 }
 
 /* What a worker is told: the model's settings with the numbers that the machine decides. `same`: to be compared,
- * without what is not worth a new worker. */
-static int pack_conf(const struct supervisor *sv, const struct settings *own, bool same, struct arena *a,
+ * without what is not worth a new worker. Of a model with upstreams: what the front is told. */
+static int pack_conf(const struct supervisor *sv, const struct model_spec *m, bool same, struct arena *a,
                      struct str *ret, struct err *e)
 {
-    struct settings s = *own;
+    struct settings s = *m->own;
     struct buf      b;
+
+    if (m->n_upstream) return upstreams_pack(m, a, ret, e);
 
     if (same) s.log_level = 0;
     if (s.threads == 0) s.threads = sv->child_settings.threads;
@@ -68,6 +71,7 @@ static int copy_names(struct model_spec *m, struct arena *a, struct err *e)
     m->base         = cut && cut[1] ? cut + 1 : m->path;
     m->where        = NULL;
     m->own          = NULL;
+    m->upstream     = NULL; // what is in them is packed
     return 0;
 }
 
@@ -80,9 +84,9 @@ int reload_take(struct supervisor *sv, struct model_spec *m, uint32_t place, int
     while (i < LIM_MODELS && sv->model[i].id.p) i++;
     if (i == LIM_MODELS)
         return err_set(e, ERR_BAD_CONFIG, "%d models are served or have not ended yet, the limit", LIM_MODELS);
-    arena_init(&v.arena, KIB(256));
-    int rc = pack_conf(sv, m->own, false, &v.arena, &v.conf, e);
-    if (rc == 0) rc = pack_conf(sv, m->own, true, &v.arena, &v.same, e);
+    arena_init(&v.arena, MIB(2));
+    int rc = pack_conf(sv, m, false, &v.arena, &v.conf, e);
+    if (rc == 0) rc = pack_conf(sv, m, true, &v.arena, &v.same, e);
     if (rc == 0) rc = copy_names(&copy, &v.arena, e);
     if (rc < 0) {
         arena_release(&v.arena);
@@ -135,13 +139,17 @@ static int match(struct supervisor *sv, struct plan *p, struct err *e)
     struct arena tmp;
     int          n_new = 0, n_free = 0, rc = 0;
 
-    arena_init(&tmp, MIB(1));
+    arena_init(&tmp, MIB(2));
     for (int i = 0; rc == 0 && i < p->list.n; i++) {
         struct str same;
         p->keep[i] = -1;
         if (p->list.v[i].why) continue;
+        if (p->list.v[i].n_upstream && !sv->client)
+            rc = err_set(e, ERR_BAD_CONFIG, "the model " STR_FMT " has upstreams, and this server was started without any: "
+                         "its front gave up the right to connect; restart it", STR_ARG(p->list.v[i].id));
+        if (rc < 0) break;
         arena_clear(&tmp);
-        rc = pack_conf(sv, p->list.v[i].own, true, &tmp, &same, e);
+        rc = pack_conf(sv, &p->list.v[i], true, &tmp, &same, e);
         if (rc == 0) p->keep[i] = find_same(sv, &p->list.v[i], same);
         n_new += p->keep[i] < 0;
     }
@@ -181,7 +189,7 @@ static bool stands_in(const struct supervisor *sv, const struct plan *p, int i)
     for (int k = 0; k < p->list.n; k++) {
         int same = p->keep[k];
         if (p->list.v[k].why) continue;
-        if (same < 0 ? str_eq(p->list.v[k].id, sv->model[i].id) : sv->served[same].replaces == i + 1) return true;
+        if (same < 0 ? !p->list.v[k].n_upstream && str_eq(p->list.v[k].id, sv->model[i].id) : sv->served[same].replaces == i + 1) return true;
     }
     return false;
 }
@@ -237,9 +245,9 @@ static void keep_one(struct supervisor *sv, int i, struct model_spec *m, uint32_
     v->place           = place;
     v->reasoning_field = m->own->reasoning_field;
     copy.alias         = m->alias;
-    arena_init(&a, KIB(256));
+    arena_init(&a, MIB(2));
     same = arena_str(&a, v->same);
-    if (!same.p || pack_conf(sv, m->own, false, &a, &conf, &e) < 0 || copy_names(&copy, &a, &e) < 0) {
+    if (!same.p || pack_conf(sv, m, false, &a, &conf, &e) < 0 || copy_names(&copy, &a, &e) < 0) {
         arena_release(&a); // its other names stay as they were
         return;
     }

@@ -25,6 +25,7 @@
 #include "prog/prog.h"
 #include "prog/repack.h"
 #include "prog/supervisor_int.h"
+#include "prog/upstreams.h"
 
 #define FRONT_STOP_MS  10000 // running replies may take this long after SIGTERM
 #define WORKER_STOP_MS 2000
@@ -137,8 +138,10 @@ int supervisor_start_worker(struct supervisor *sv, int i, struct err *e)
     struct child            *c = &sv->worker[i];
     const struct model_spec *m = &sv->model[i];
     struct buf               b;
-    int                      rc = start_child(c, "worker", m->id.p, CHAN_WORKER, e);
 
+    c->linked = m->n_upstream > 0;
+    if (m->n_upstream) return 0; // others work for it
+    int rc = start_child(c, "worker", m->id.p, CHAN_WORKER, e);
     if (rc < 0) return rc;
     buf_init(&b, KIB(64));
     pack_str(&b, str_c(m->base));
@@ -175,6 +178,41 @@ int supervisor_tell_conf(struct supervisor *sv, struct err *e)
     return rc;
 }
 
+/* Where a model's upstreams are; names among them are looked up, and their addresses follow. */
+static int tell_upstreams(struct supervisor *sv, int i, struct err *e)
+{
+    struct remote_spec v[LIM_UPSTREAMS];
+    struct buf         b;
+    int                n = upstreams_unpack(sv->served[i].conf, v);
+
+    buf_init(&b, KIB(256));
+    pack_u32(&b, (uint32_t)i);
+    pack_str(&b, sv->served[i].conf);
+    int rc = b.failed ? err_nomem(e, "telling the front")
+                      : chan_send(sv->front.chan, MSG_UPSTREAMS, 0, buf_text(&b), -1, e);
+    buf_release(&b);
+    for (int k = 0; rc == 0 && k < n; k++)
+        if (v[k].host.n) rc = lookup_add(sv->lookup, v[k].host, e);
+    return rc;
+}
+
+static void tell_addresses(struct supervisor *sv)
+{
+    char       host[LOOKUP_HOST_BYTES], addr[LOOKUP_ADDR_BYTES];
+    struct buf b;
+    struct err e;
+
+    buf_init(&b, KIB(1));
+    while (lookup_take(sv->lookup, host, addr)) {
+        buf_clear(&b);
+        pack_str(&b, str_c(host));
+        pack_str(&b, str_c(addr));
+        if (b.failed || supervisor_send(&sv->front, MSG_ADDRESS, 0, buf_text(&b), &e) < 0)
+            log_warn("address_not_sent", "host=%s", host);
+    }
+    buf_release(&b);
+}
+
 int supervisor_tell_model(struct supervisor *sv, int i, struct err *e)
 {
     const struct model_spec *m = &sv->model[i];
@@ -195,7 +233,7 @@ int supervisor_tell_model(struct supervisor *sv, int i, struct err *e)
     int rc = b.failed ? err_nomem(e, "telling the front")
                       : chan_send(sv->front.chan, MSG_MODEL, 0, buf_text(&b), -1, e);
     buf_release(&b);
-    return rc;
+    return rc < 0 || !m->n_upstream ? rc : tell_upstreams(sv, i, e);
 }
 
 static int send_front_start(struct supervisor *sv, struct err *e)
@@ -212,6 +250,12 @@ static int send_front_start(struct supervisor *sv, struct err *e)
                       : chan_send(c, MSG_LISTEN, 0, buf_text(&b), sv->listen_fd[i], e);
     }
     buf_release(&b);
+    if (rc == 0 && sv->client) {
+        buf_init(&b, LIM_UPSTREAM_CA_BYTES + 16);
+        pack_str(&b, sv->ca);
+        rc = b.failed ? err_nomem(e, "starting the front") : chan_send(c, MSG_CLIENT, 0, buf_text(&b), -1, e);
+        buf_release(&b);
+    }
     for (int i = 0; rc == 0 && i < sv->n_model; i++) {
         sv->served[i].told = false; // this front knows none
         bool wait = sv->served[i].replaces && !sv->worker[i].up;
@@ -498,6 +542,8 @@ static int on_msg(void *ctx, struct chan *c, const struct chan_msg *m, struct er
         linked(sv, m->body);
     } else if (m->type == MSG_DROPPED) {
         dropped(sv, m->body);
+    } else if (m->type == MSG_LOOKUP) {
+        if (sv->lookup) lookup_again(sv->lookup);
     } else if (m->type == MSG_ASK) {
         asked(sv, m);
     } else if (m->type == MSG_LOAD_FAILED) {
@@ -603,9 +649,11 @@ static int next_timeout_ms(const struct supervisor *sv)
 static void loop(struct supervisor *sv, struct pollfd *p)
 {
     while (!(sv->stopping && stopped(sv))) {
-        struct child *who[LIM_MODELS + 2];
+        struct child *who[LIM_MODELS + 3];
         int           n = 0;
         p[n++] = (struct pollfd){ .fd = sv->signal_fd, .events = POLLIN };
+        who[n] = NULL;
+        p[n++] = (struct pollfd){ .fd = sv->lookup ? lookup_fd(sv->lookup) : -1, .events = POLLIN };
         for (int i = -1; i < sv->n_model; i++) {
             struct child *c = i < 0 ? &sv->front : &sv->worker[i];
             if (!c->chan) continue;
@@ -614,7 +662,8 @@ static void loop(struct supervisor *sv, struct pollfd *p)
                                       .events = (short)(POLLIN | (chan_want_write(c->chan) ? POLLOUT : 0)) };
         }
         if (poll(p, (nfds_t)n, next_timeout_ms(sv)) < 0 && errno != EINTR) break;
-        for (int k = 1; k < n; k++)
+        if (p[1].revents) tell_addresses(sv);
+        for (int k = 2; k < n; k++)
             if (p[k].revents && who[k]->chan)
                 serve_chan(sv, who[k], who[k] == &sv->front ? -1 : (int)(who[k] - sv->worker));
         on_signal(sv);
@@ -658,6 +707,9 @@ static int open_all(struct supervisor *sv, struct err *e)
     reload_notes(&sv->s, &list);
     rc = admin_key_read(&sv->s, sv->admin_key, e);
     if (rc == 0 && strcmp(sv->s.repack_cache, "off")) rc = repack_prepare(sv->s.repack_cache, e);
+    for (int i = 0; i < list.n; i++) sv->client |= list.v[i].n_upstream > 0;
+    if (rc == 0 && sv->client) rc = upstreams_read_ca(&sv->s, &list, &sv->arena, &sv->ca, e);
+    if (rc == 0 && sv->client) rc = lookup_new(&sv->lookup, e);
     if (rc == 0) rc = reload_take_all(sv, &list, e);
     models_close(&list); // those not taken
     if (rc == 0) rc = listen_open(sv, e);
@@ -667,7 +719,7 @@ static int open_all(struct supervisor *sv, struct err *e)
 int supervisor_main(const struct settings *s)
 {
     struct supervisor *sv = mem_zalloc(sizeof *sv);
-    struct pollfd     *p  = mem_array(LIM_MODELS + 2, sizeof *p);
+    struct pollfd     *p  = mem_array(LIM_MODELS + 3, sizeof *p);
     struct err         e;
     int                status = PROG_FAILED;
 
@@ -694,6 +746,7 @@ int supervisor_main(const struct settings *s)
     if (sv->signal_fd >= 0) loop(sv, p);
 
     listen_close(sv);
+    lookup_free(sv->lookup);
     for (int i = 0; i < sv->n_model; i++) free_model(sv, i);
     fd_close(&sv->signal_fd);
     status = sv->status;

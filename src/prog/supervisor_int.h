@@ -10,6 +10,7 @@
 #include "gateway/state.h"
 #include "os/chan.h"
 #include "prog/admin_key.h"
+#include "prog/lookup.h"
 #include "prog/models.h"
 #include "prog/repack.h"
 
@@ -61,6 +62,9 @@ struct supervisor {
     int                    signal_fd;
     bool                   stopping;
     bool                   announced;
+    bool                   client;   // the front may talk to other servers: some model had upstreams at the start
+    struct str             ca;       // certificates for that
+    struct lookup         *lookup;   // of their hosts, or NULL
     bool                   reloaded;
     uint64_t               kill_us; // when patience with stopping children ends
     int                    status;

@@ -420,7 +420,9 @@ static void compat(void **state)
     assert_err(LOAD("compat: gemma-gateway\n", "-m", "x"), ERR_BAD_CONFIG, "ENABLE_AUDIO: \"true\"");
     unsetenv("ENABLE_AUDIO");
     setenv("SGLANG_URL", "http://x", 1);
-    assert_err(LOAD("compat: gemma-gateway\n", "-m", "x"), ERR_BAD_CONFIG, "SGLANG_URL: requests cannot be passed on");
+    assert_ok(LOAD("compat: gemma-gateway\n", NULL));
+    assert_int_equal(s.upstream.n, 1);
+    assert_string_equal(s.upstream.v[0], "http://x");
     assert_err(LOAD("compat: rkllm\n", "-m", "x"), ERR_BAD_CONFIG, ":1:9: compat: \"rkllm\" is not one of");
 }
 

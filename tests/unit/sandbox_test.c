@@ -45,6 +45,8 @@ static int try_chdir(void) { return result(chdir("/")); }
 static int try_memfd(void) { return result(memfd_create("x", 0)); }
 static int try_socket(void) { return result(socket(AF_INET, SOCK_STREAM, 0)); }
 static int try_unix(void) { return result(socket(AF_UNIX, SOCK_STREAM, 0)); }
+static int try_netlink(void) { return result(socket(AF_NETLINK, SOCK_RAW, 0)); }
+static int try_packet(void) { return result(socket(AF_PACKET, SOCK_RAW, 0)); }
 static int try_socketpair(void)
 {
     int fd[2];
@@ -147,10 +149,10 @@ static int try_thread(void)
 struct attempt {
     const char *name;
     int (*fn)(void);
-    int want[3]; // by enum sandbox_role
+    int want[4]; // by enum sandbox_role
 };
 
-#define ALL(x) { x, x, x }
+#define ALL(x) { x, x, x, x }
 
 static const struct attempt attempts[] = {
     { "open", try_open, ALL(EPERM) },
@@ -162,13 +164,15 @@ static const struct attempt attempts[] = {
     { "mkdir", try_mkdir, ALL(EPERM) },
     { "chdir", try_chdir, ALL(EPERM) },
     { "memfd_create", try_memfd, ALL(EPERM) },
-    { "socket", try_socket, ALL(EPERM) },
-    { "socket unix", try_unix, ALL(EPERM) },
+    { "socket", try_socket, { EPERM, EPERM, EPERM, 0 } },
+    { "socket unix", try_unix, { EPERM, EPERM, EPERM, 0 } },
+    { "socket netlink", try_netlink, ALL(EPERM) },
+    { "socket packet", try_packet, ALL(EPERM) },
     { "socketpair", try_socketpair, ALL(EPERM) },
-    { "connect", try_connect, ALL(EPERM) },
+    { "connect", try_connect, { EPERM, EPERM, EPERM, EISCONN } },
     { "bind", try_bind, ALL(EPERM) },
-    { "accept", try_accept, { 0, EPERM, EPERM } },
-    { "ioctl", try_ioctl, { 0, EPERM, EPERM } },
+    { "accept", try_accept, { 0, EPERM, EPERM, 0 } },
+    { "ioctl", try_ioctl, { 0, EPERM, EPERM, 0 } },
     { "exec", try_exec, ALL(DIES) },
     { "fork", try_fork, ALL(EPERM) },
     { "clone3", try_clone3, ALL(ENOSYS) },
@@ -184,9 +188,9 @@ static const struct attempt attempts[] = {
     { "io_uring_setup", try_uring, ALL(EPERM) },
     { "keyctl", try_keyctl, ALL(EPERM) },
     { "dumpable again", try_core, ALL(EPERM) },
-    { "another filter", try_filter, { EPERM, EFAULT, EPERM } }, // LOAD must still get to RUN
-    { "executable mmap", try_exec_map, { EPERM, 0, EPERM } },
-    { "executable mprotect", try_exec_protect, { EPERM, 0, EPERM } },
+    { "another filter", try_filter, { EPERM, EFAULT, EPERM, EPERM } }, // LOAD must still get to RUN
+    { "executable mmap", try_exec_map, { EPERM, 0, EPERM, EPERM } },
+    { "executable mprotect", try_exec_protect, { EPERM, 0, EPERM, EPERM } },
     { "mmap", try_map, ALL(0) },
     { "thread", try_thread, ALL(0) },
     { "read and write", try_pair, ALL(0) },
@@ -238,6 +242,12 @@ static void front(void **state)
 {
     (void)state;
     check_role(SANDBOX_FRONT);
+}
+
+static void front_client(void **state)
+{
+    (void)state;
+    check_role(SANDBOX_FRONT_CLIENT);
 }
 
 static void worker_load(void **state)
@@ -325,8 +335,8 @@ static int setup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(without),     cmocka_unit_test(front),      cmocka_unit_test(worker_load),
-        cmocka_unit_test(worker_run),  cmocka_unit_test(threads_too),
+        cmocka_unit_test(without),     cmocka_unit_test(front),       cmocka_unit_test(front_client),
+        cmocka_unit_test(worker_load), cmocka_unit_test(worker_run),  cmocka_unit_test(threads_too),
     };
 
     return cmocka_run_group_tests(tests, setup, NULL);
