@@ -280,7 +280,7 @@ static void refused(struct relay *y)
         try_failed(y, REMOTE_BAD, &e);
         return;
     }
-    if (!y->pass) {
+    if (!y->pass || !limit) {
         y->pass  = y->status;
         y->fault = f;
     }

@@ -75,6 +75,14 @@ static bool has_new(const struct lookup *l)
     return false;
 }
 
+static void destroy(struct lookup *l)
+{
+    fd_close(&l->fd);
+    pthread_mutex_destroy(&l->lock);
+    pthread_cond_destroy(&l->wake);
+    mem_free(l);
+}
+
 static void *work(void *arg)
 {
     struct lookup  *l = arg;
@@ -93,8 +101,8 @@ static void *work(void *arg)
             else rc = pthread_cond_timedwait(&l->wake, &l->lock, l->again ? &soon : &due);
         }
     }
-    l->running = false;
     pthread_mutex_unlock(&l->lock);
+    destroy(l);
     return NULL;
 }
 
@@ -122,11 +130,7 @@ void lookup_free(struct lookup *l)
     l->stop      = true;
     pthread_cond_signal(&l->wake);
     pthread_mutex_unlock(&l->lock);
-    if (running) return; // it may be in the resolver for long; the process ends, and the thread with it
-    fd_close(&l->fd);
-    pthread_mutex_destroy(&l->lock);
-    pthread_cond_destroy(&l->wake);
-    mem_free(l);
+    if (!running) destroy(l); // else the thread does, which may be in the resolver for long
 }
 
 int lookup_fd(const struct lookup *l)

@@ -426,6 +426,87 @@ static void compat(void **state)
     assert_err(LOAD("compat: rkllm\n", "-m", "x"), ERR_BAD_CONFIG, ":1:9: compat: \"rkllm\" is not one of");
 }
 
+/* The rules for URLs of other servers: RFC 3986 for what a host and a port are; the rest is what we want to keep out. */
+static void upstream_urls(void **state)
+{
+    static const struct {
+        const char *url, *base, *host;
+        bool        address;
+    } good[] = {
+        { "http://gpu", "http://gpu:80", "gpu", false },
+        { "http://gpu:30000/v1", "http://gpu:30000", "gpu", false },
+        { "http://gpu:30000/v1///", "http://gpu:30000", "gpu", false },
+        { "https://api.example.org/openai/v1", "https://api.example.org:443/openai", "api.example.org", false },
+        { "http://192.0.2.1:8", "http://192.0.2.1:8", "192.0.2.1", true },
+        { "http://[2001:db8::1]:8000", "http://[2001:db8::1]:8000", "2001:db8::1", true },
+        { "https://[::1]", "https://[::1]:443", "::1", true },
+    };
+    static const struct {
+        const char *url, *say;
+    } bad[] = {
+        { "ftp://gpu", "must begin with http" },     { "gpu:8000", "must begin with http" },
+        { "http://", "its host has to have" },       { "http://:80", "its host has to have" },
+        { "http://user:pw@gpu", "key_file" },        { "http://gpu?x=1", "a query or a fragment" },
+        { "http://gpu/#a", "a query or a fragment" }, { "http://gpu:0", "its port" },
+        { "http://gpu:65536", "its port" },          { "http://gpu:", "its port" },
+        { "http://gpu:80x", "its port" },            { "http://g pu", "neither a name nor an address" },
+        { "http://[::1", "cannot be told apart" },   { "http://[gpu]:80", "neither a name nor an address" },
+        { "http://[::1]80", "cannot be told apart" }, { "http://gpu/a b", "its path" },
+        { "http://gpu/\r\nx", "its path" },          { "http://gpu\n", "neither a name nor an address" },
+    };
+    struct upstream_url u;
+    struct err          e;
+    (void)state;
+
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        assert_ok(upstream_url_parse(str_c(good[i].url), &a, &u, &e));
+        assert_str(u.base, good[i].base);
+        assert_str(u.host, good[i].host);
+        assert_int_equal(u.address, good[i].address);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        assert_err(upstream_url_parse(str_c(bad[i].url), &a, &u, &e), ERR_BAD_CONFIG, bad[i].say);
+        assert_null(strstr(e.msg, "pw")); // a password does not end up in a log
+    }
+}
+
+static void upstreams(void **state)
+{
+    static const struct {
+        const char *text, *say;
+    } bad[] = {
+        { "models:\n  - id: a\n    path: b\n    upstreams: [http://x]\n", "2:5: this model has a path and upstreams" },
+        { "models:\n  - upstreams: [http://x]\n", "2:5: this model has upstreams and no id" },
+        { "models:\n  - id: a\n    upstreams: []\n", "3:16: upstreams must be a list of 1 to 32" },
+        { "models:\n  - id: a\n    upstreams: http://x\n", "3:16: upstreams must be a list" },
+        { "models:\n  - id: a\n    upstreams: [{model: x}]\n", "3:17: this upstream has no url" },
+        { "models:\n  - id: a\n    upstreams: [gpu]\n", "3:17: \"gpu\" is no address" },
+        { "models:\n  - id: a\n    upstreams: [{url: http://x, weight: 0}]\n", "weight is no whole number in 1..100" },
+        { "models:\n  - id: a\n    upstreams: [{url: http://x, wait: 0}]\n", "\"wait\" is not a key of an upstream" },
+        { "models:\n  - id: a\n    upstreams: [[http://x]]\n", "an upstream is a list" },
+    };
+    struct settings s;
+    struct err      e;
+    (void)state;
+
+    assert_ok(LOAD("models:\n  - id: a\n    upstreams:\n      - http://x\n      - {url: 'http://y/v1', model: b, weight: 3,"
+                   " key_file: /k, unix: /s}\n", NULL));
+    assert_int_equal(s.n_models, 1);
+    assert_null(s.models[0].path);
+    assert_int_equal(s.models[0].n_upstream, 2);
+    assert_string_equal(s.models[0].upstream[0].url, "http://x");
+    assert_int_equal(s.models[0].upstream[0].weight, 1);
+    assert_null(s.models[0].upstream[0].model);
+    assert_string_equal(s.models[0].upstream[1].model, "b");
+    assert_int_equal(s.models[0].upstream[1].weight, 3);
+    assert_string_equal(s.models[0].upstream[1].key_file, "/k");
+    assert_string_equal(s.models[0].upstream[1].unix_path, "/s");
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) assert_err(LOAD(bad[i].text, NULL), ERR_BAD_CONFIG, bad[i].say);
+    assert_ok(LOAD("models: [x.gguf]\n", "--upstream", "a=http://x")); // the stronger says what is served
+    assert_int_equal(s.n_models, 0);
+    assert_int_equal(s.upstream.n, 1);
+}
+
 static void differ(void **state)
 {
     (void)state;
@@ -545,6 +626,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(all_errors, setup, teardown),
         cmocka_unit_test_setup_teardown(hostile, setup, teardown),
         cmocka_unit_test_setup_teardown(compat, setup, teardown),
+        cmocka_unit_test_setup_teardown(upstream_urls, setup, teardown),
+        cmocka_unit_test_setup_teardown(upstreams, setup, teardown),
         cmocka_unit_test_setup_teardown(differ, setup, teardown),
         cmocka_unit_test_setup_teardown(no_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(config_page, setup, teardown),
