@@ -3,6 +3,7 @@
 
 import json
 import os
+import pathlib
 import socket
 import struct
 import sys
@@ -293,6 +294,20 @@ def test_gone():
             server.running(0)
 
 
+def test_affinity():
+    """Prompts that begin alike go to one server; others to either."""
+    with Upstream(WHOLE) as a, Upstream(WHOLE) as b, gateway(a.url, b.url) as server:
+        def who(*messages):
+            before = len(a.requests)
+            assert server.post("/v1/chat/completions", {"model": "m", "messages": [
+                {"role": "user", "content": m} for m in messages]}).status == 200
+            return len(a.requests) > before
+        first = [who("You are kind.", f"question {i}") for i in range(24)]
+        assert 0 < sum(first) < 24 # all on one side: 1 in 8 million
+        for i in range(24):
+            assert who("You are kind.", f"question {i}", "answer", "more") == first[i]
+
+
 def test_silence():
     """Keep-alive comments while the upstream thinks."""
     with Upstream([SSE, 1.2] + GOOD[1:]) as up, gateway(up.url, flags=("--ping-ms", "50")) as server:
@@ -347,6 +362,8 @@ on "long"
 say "tok "
 wait 2
 endless
+on "call"
+say "<tool_call>\\n{\\"name\\": \\"f\\", \\"arguments\\": {\\"a\\": 1}}\\n</tool_call>"
 on ""
 say "short answer"
 """
@@ -373,6 +390,80 @@ def test_real():
             up.running(1)
             stream.close()
             up.running(0)
+
+
+def test_real_tools():
+    """Calls of tools come through as they are, whole and in pieces."""
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {
+        "type": "object", "properties": {"a": {"type": "integer"}}}}}]
+
+    def calls(deltas):
+        name, text = "", ""
+        for d in deltas:
+            for c in d.get("tool_calls") or []:
+                name += c["function"].get("name") or ""
+                text += c["function"].get("arguments") or ""
+        return name, text
+
+    with Server(script=SCRIPT) as up, gateway(f"http://127.0.0.1:{up.port}") as server:
+        for s in up, server:
+            choice = s.chat(text="call", tools=tools).json()["choices"][0]
+            assert calls([choice["message"]]) == ("f", '{"a":1}') and choice["finish_reason"] == "tool_calls"
+            events = list(s.stream(text="call", tools=tools))[:-1]
+            assert calls(e["choices"][0]["delta"] for e in events) == ("f", '{"a":1}')
+            assert events[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_real_embeddings():
+    """Vectors of the bundled model, by way of a Unix socket; bodies that are read off the loop; what is not relayed."""
+    models = list(pathlib.Path(__file__).resolve().parents[2].glob("models/**/*.gguf"))
+    if not models:
+        print("no bundled model")
+        return
+    with Server("--model", str(models[0]), "--alias", "tiny") as up:
+        pass_on = Server(wait=False)  # for its folder only
+        pass_on.process.kill()
+        pass_on.process.wait()
+        sock = os.path.join(pass_on.folder, "s")
+        path = pass_on.write("c.yaml", f"models:\n  - {{id: vec, upstreams: [{{url: 'http://localhost', unix: {sock}, model: m}}]}}\n")
+        middle = pass_on.write("m.yaml", f"listen: [127.0.0.1:0, 'unix:{sock}']\nmodels:\n  - id: m\n    upstreams: "
+                               f"[{{url: 'http://127.0.0.1:{up.port}', model: tiny}}]\n")
+        with Config(middle), Config(path) as server:
+            for texts in "A fox.", ["A fox."] * 300, ["A fox. " * 40] * 250:
+                want = up.post("/v1/embeddings", {"model": "tiny", "input": texts}).json()
+                got = server.post("/v1/embeddings", {"model": "vec", "input": texts}).json()
+                assert got["model"] == "vec" and got["data"] == want["data"] and got["usage"] == want["usage"]
+            assert server.post("/embeddings", {"model": "vec", "input": 7}).status == 400
+        pass_on.__exit__(None, None, None)
+
+
+class Config(Server):
+    """A server that listens where its file says."""
+
+    where = ()
+
+    def __init__(self, path):
+        super().__init__("--config", path)
+
+
+def test_new_key():
+    """A reload with another key in the same file: the next request has it, and none fails."""
+    with Upstream(WHOLE) as up:
+        folder = Server(wait=False)
+        folder.process.kill()
+        folder.process.wait()
+        folder.write("key", "one")
+        path = folder.write("c.yaml", f"models: [{{id: m, upstreams: [{{url: '{up.url}', key_file: key}}]}}]\n")
+        with Server("--config", path) as server:
+            assert server.chat().status == 200
+            folder.write("key", "two\n")
+            server.process.send_signal(1)
+            until("it is read again", lambda: server.chat().status == 200 and "Bearer two\r" in up.requests[-1][0])
+            folder.write("key", "two words")
+            server.process.send_signal(1)
+            until("it is refused", lambda: "one word of printable ASCII" in server.text())
+            assert server.chat().status == 200 and "two words" not in server.text()
+        folder.__exit__(None, None, None)
 
 
 def test_restart():
