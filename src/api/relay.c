@@ -57,6 +57,8 @@ struct relay {
     bool                        over;   // replied for good
     /* what the client hears when nobody is left: the first refusal that is about its request, or the last error */
     struct err                  last;
+    bool                        waits; // the head of this try says when to come again
+    bool                        busy;  // one that was asked is busy, and says when to come again
     int                         pass; // status of such a refusal, 0: none
     struct reframe_fault        fault;
 };
@@ -140,15 +142,18 @@ static void fail(struct relay *y)
     leave_model(y);
     if (y->over) return;
     y->over = true;
+    if (y->busy)
+        err_set(&y->last, ERR_OVERLOADED, "the server that answers for the model " STR_FMT " is busy; retry", STR_ARG(y->model));
     buf_clear(b);
     if (y->pass) put_fault(b, &y->fault);
     else http_err_body(b, &y->last);
     if (http_req_started(y->http)) {
         http_sse_data(y->http, buf_text(b));
         http_stream_end(y->http);
-    } else if (y->pass) {
+    } else if (y->pass || y->busy) {
         if (y->retry_after[0]) http_reply_field(y->http, "retry-after", str_c(y->retry_after));
-        http_reply(y->http, y->pass, STR("application/json"), buf_text(b));
+        if (!y->pass) http_reply_err(y->http, &y->last);
+        else http_reply(y->http, y->pass, STR("application/json"), buf_text(b));
     } else {
         http_reply_err(y->http, &y->last);
     }
@@ -181,6 +186,7 @@ static void try_failed(struct relay *y, enum remote_verdict v, const struct err 
     set_last(y, why);
     if (y->begun) {
         y->pass = 0;
+        y->busy = false;
         fail(y);
     } else {
         evtimer_add(y->again, &now);
@@ -201,7 +207,8 @@ static void on_head(void *ctx, const struct http_answer *a)
         y->phase = y->body.stream ? STREAM : WHOLE;
     else
         y->phase = FAULT;
-    if (a->status == 429 && !y->retry_after[0]) str_copy_z(y->retry_after, sizeof y->retry_after, a->retry_after);
+    y->waits = a->retry_after.n > 0;
+    if ((a->status == 429 || a->status == 503) && !y->retry_after[0]) str_copy_z(y->retry_after, sizeof y->retry_after, a->retry_after);
 }
 
 static void finish_stream(struct relay *y)
@@ -276,6 +283,11 @@ static void refused(struct relay *y)
 
     err_set(&e, ERR_UPSTREAM, "status %d%s%.200s", y->status, said ? ": " : y->status == 200 ? " and another content type" : "",
             f.msg);
+    if (y->status == 503 && y->waits) { // not broken, only full
+        y->busy = true;
+        try_failed(y, REMOTE_UNKNOWN, &e);
+        return;
+    }
     if (y->status < 400 || y->status > 499 || ours) {
         try_failed(y, REMOTE_BAD, &e);
         return;

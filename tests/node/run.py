@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""run.py FOLDER TEST.mjs - a test of npm clients against a running server.
+"""run.py FOLDER TEST.mjs [relayed] - a test of npm clients against a running server.
 
 The packages go into FOLDER (of the build, never the source tree) and stay there as long as the lock file
 does not change. Skipped with a word where Node is missing or older than 20, or the packages cannot be had.
 """
 
+import contextlib
 import fcntl
 import os
 import pathlib
@@ -86,7 +87,7 @@ def keep_replies(path):
 
 
 def main():
-    folder, name = pathlib.Path(sys.argv[1]), sys.argv[2]
+    folder, name, relayed = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3:] == ["relayed"]
     try:
         version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
@@ -103,10 +104,18 @@ def main():
     tiny = HERE.parent.parent / "models" / "curlew-tiny" / "curlew-tiny.gguf"
     models += ["--model", str(tiny)]
     with Server(*models, "--queue", "1", "--queue-ms", "300", "--parallel", "4", "--log-level", "warn",
-                scripts=scripts) as server:
+                scripts=scripts) as first, contextlib.ExitStack() as stack:
+        server = first
+        if relayed:  # the same by way of a second server
+            flags = []
+            for model in first.get("/v1/models").json()["data"]:
+                flags += ["--upstream", f"{model['id']}=http://127.0.0.1:{first.port}"]
+            server = stack.enter_context(Server(*flags, "--log-level", "warn"))
         env = {**os.environ, "CURLEW_URL": f"http://127.0.0.1:{server.port}",
                "CURLEW_STORY": story.stem if story.exists() else "", "CURLEW_TINY": tiny.stem,
                "CURLEW_KEEP": str(folder / "replies")}
+        if relayed:
+            env["CURLEW_RELAYED"] = "yes"
         if name == "openapi.test.mjs":
             keep_replies(folder / "replies")
         done = subprocess.run(["node", "--test", "--test-reporter=spec", name], cwd=folder, env=env, timeout=120)
