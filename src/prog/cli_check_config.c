@@ -6,6 +6,7 @@
 #include "prog/admin_key.h"
 #include "prog/cli.h"
 #include "prog/models.h"
+#include "prog/upstreams.h"
 
 static void put_model(struct buf *b, const struct model_spec *m)
 {
@@ -51,6 +52,7 @@ int cli_check_config(const struct settings *s)
     struct model_list l = { .n = 0 };
     struct arena      a;
     char              key[ADMIN_KEY_MAX + 1];
+    struct str        packed; // what a front would be told: read for its mistakes
     struct buf        b;
     struct err        e;
 
@@ -60,6 +62,9 @@ int cli_check_config(const struct settings *s)
     int rc = models_list(s, &a, &l, &e);
     if (rc == 0) rc = models_open(&l, &e);
     if (rc == 0) rc = admin_key_read(s, key, &e);
+    for (int i = 0; rc == 0 && i < l.n; i++)
+        if (l.v[i].n_upstream) rc = upstreams_pack(&l.v[i], &a, &packed, &e);
+    if (rc == 0) rc = upstreams_read_ca(s, &l, &a, &packed, &e);
     if (rc == 0) {
         for (int i = 0; i < s->listen.n; i++) {
             buf_str(&b, STR("listen "));

@@ -6,11 +6,12 @@ import os
 import pathlib
 import socket
 import struct
+import subprocess
 import sys
 import threading
 import time
 
-from serve import Server, is_sanitized, run_all, send_request, text_of, until
+from serve import CURLEW, Server, is_sanitized, run_all, send_request, text_of, until
 
 HEAD = "HTTP/1.1 %s\r\nContent-Type: %s\r\nConnection: close\r\n\r\n"
 SSE = HEAD % ("200 OK", "text/event-stream; charset=utf-8")
@@ -555,6 +556,39 @@ def test_sandbox():
             until("the model here is there", lambda: server.chat(model="m").status == 200)
             assert server.chat(model="far").status == 404
         folder.__exit__(None, None, None)
+
+
+def test_front_killed():
+    """A new front gets it all again: upstreams, keys, addresses of hosts."""
+    with Upstream(WHOLE) as up, gateway(f"http://localhost:{up.port}") as server:
+        until("it works", lambda: server.chat().status == 200)
+        old = server.front()
+        os.kill(old, 9)
+        until("another one comes", lambda: server.front() not in (None, old))
+
+        def works():
+            try:
+                return server.chat().status == 200
+            except OSError:
+                return False
+        until("it works again", works)
+
+
+def test_check_config():
+    """check-config names upstreams and finds what is wrong with their keys."""
+    folder = Server(wait=False)
+    folder.process.kill()
+    folder.process.wait()
+    path = folder.write("c.yaml", "models: [{id: far, upstreams: [http://127.0.0.1:9, {url: 'http://x', key_file: k}]}]\n")
+
+    def check():
+        return subprocess.run([CURLEW, "check-config", path], capture_output=True, text=True)
+    got = check()
+    assert got.returncode and "c.yaml:1:" in got.stderr and "/k" in got.stderr, got.stderr
+    folder.write("k", "sk-1")
+    got = check()
+    assert got.returncode == 0 and "upstream  http://x" in got.stdout and "sk-1" not in got.stdout, got
+    folder.__exit__(None, None, None)
 
 
 def test_compat():
