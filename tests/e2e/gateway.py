@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -36,8 +37,8 @@ class Upstream:
     """A server that answers /health well and every POST with what `reply` says: a list of texts, seconds to wait, or
     "reset", "wait" (for the other side to close) and functions of the socket."""
 
-    def __init__(self, reply=None, health="200 OK"):
-        self.reply, self.health = reply, health
+    def __init__(self, reply=None, health="200 OK", tls=None):
+        self.reply, self.health, self.tls = reply, health, tls
         self.requests = []    # (head, body) of the POSTs
         self.gone = 0         # POSTs whose client left while we waited
         self.sent = 0
@@ -58,6 +59,8 @@ class Upstream:
     def serve(self, s):
         with s:
             try:
+                if self.tls:
+                    s = self.tls.wrap_socket(s, server_side=True)
                 f = s.makefile("rb")
                 head = b""
                 while not head.endswith(b"\r\n\r\n"):
@@ -588,6 +591,33 @@ def test_check_config():
     folder.write("k", "sk-1")
     got = check()
     assert got.returncode == 0 and "upstream  http://x" in got.stdout and "sk-1" not in got.stdout, got
+    folder.__exit__(None, None, None)
+
+
+def test_tls():
+    """https: with the right certificate it works, by name and by address; with another one it is refused."""
+    folder = Server(wait=False)
+    folder.process.kill()
+    folder.process.wait()
+    for name in "good", "other":
+        done = subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
+                               "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                               "-keyout", f"{folder.folder}/{name}.key", "-out", f"{folder.folder}/{name}.pem"],
+                              capture_output=True)
+        if done.returncode:
+            print("openssl makes no certificates here")
+            return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(f"{folder.folder}/good.pem", f"{folder.folder}/good.key")
+    with Upstream(lambda q: GOOD if q.get("stream") else WHOLE, tls=context) as up:
+        for host in "localhost", "127.0.0.1":
+            with gateway(f"https://{host}:{up.port}", flags=("--upstream-ca-file", f"{folder.folder}/good.pem")) as server:
+                until("it answers", lambda: server.chat().status == 200)
+                assert list(server.stream())[-1] == "[DONE]"
+            asked = len(up.requests)
+            with gateway(f"https://{host}:{up.port}", flags=("--upstream-ca-file", f"{folder.folder}/other.pem")) as server:
+                until("it is looked at", lambda: "upstream_sick" in server.text())
+                assert server.chat().status == 502 and len(up.requests) == asked
     folder.__exit__(None, None, None)
 
 
