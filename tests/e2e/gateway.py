@@ -439,7 +439,7 @@ def test_real_embeddings():
         pass_on.process.kill()
         pass_on.process.wait()
         sock = os.path.join(pass_on.folder, "s")
-        path = pass_on.write("c.yaml", f"models:\n  - {{id: vec, upstreams: [{{url: 'http://localhost', unix: {sock}, model: m}}]}}\n")
+        path = pass_on.write("c.yaml", f"port: 0\nmodels:\n  - {{id: vec, upstreams: [{{url: 'http://localhost', unix: {sock}, model: m}}]}}\n")
         middle = pass_on.write("m.yaml", f"listen: [127.0.0.1:0, 'unix:{sock}']\nmodels:\n  - id: m\n    upstreams: "
                                f"[{{url: 'http://127.0.0.1:{up.port}', model: tiny}}]\n")
         with Config(middle), Config(path) as server:

@@ -35,7 +35,7 @@ static void check_settings(const struct settings *s, struct arena *a)
     buf_init(&b, MIB(4));
     for (int i = 0; i < s->n_models; i++) {
         const struct conf_model *m = &s->models[i];
-        FUZZ_CHECK(m->path && m->own && m->alias.n <= LIM_ALIASES);
+        FUZZ_CHECK((m->path || m->n_upstream) && m->own && m->alias.n <= LIM_ALIASES);
         buf_clear(&b);
         opt_pack(&b, m->own, OPT_WORKER);
         FUZZ_CHECK(!b.failed && opt_unpack(buf_text(&b), &back, OPT_WORKER, a, &e) == 0);
