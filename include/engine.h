@@ -58,6 +58,23 @@ struct engine_file {
     uint64_t    size; // bytes
 };
 
+/* A file where an engine may keep what it made of the model, to start faster the next time. */
+enum engine_cache_state {
+    ENGINE_CACHE_NONE,
+    ENGINE_CACHE_THERE,   // fd is open for reading, `size` bytes
+    ENGINE_CACHE_WANTED,  // fd is open for writing, empty
+    ENGINE_CACHE_USED,    // from here on what the engine's `open` says: it was there, and good
+    ENGINE_CACHE_STALE,   // it was there, and of something else, or damaged
+    ENGINE_CACHE_WRITTEN, // it was wanted, and is whole
+    ENGINE_CACHE_FAILED,  // it was wanted, and could not be written
+};
+
+struct engine_cache {
+    int                     fd; // borrowed until `open` returns
+    uint64_t                size;
+    enum engine_cache_state state;
+};
+
 struct engine_conf {
     const struct engine_file *file;
     int                       n_file;
@@ -66,6 +83,7 @@ struct engine_conf {
     int                       n_seq;    // sequences that should run at once, >= 1
     int                       n_batch;  // most tokens of one forward, >= 1
     int64_t                   kv_bytes; // ceiling of the KV cache; 0: n_seq sequences of n_ctx
+    struct engine_cache      *cache;    // or NULL
 };
 
 /* What the opened engine is. Strings are borrowed from the engine. */

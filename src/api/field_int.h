@@ -23,6 +23,7 @@ struct parse {
     struct str      kwargs;    // chat_template_kwargs as JSON text
     bool            top_logprobs_given;
     bool            stream_options_given;
+    bool            add_prompt_given;
 };
 
 typedef int field_fn(struct parse *p, const char *name, const struct json *v, struct err *e);
@@ -44,7 +45,7 @@ extern const size_t       field_count;
 field_fn field_messages, field_tools, field_tool_choice, field_functions;
 
 /* Texts to embed and documents to compare are in field_embed.c. */
-field_fn field_input, field_encoding, field_query, field_documents;
+field_fn field_input, field_encoding, field_query, field_rank_documents;
 
 /* A list of token ids. Error: INVALID_VALUE. */
 NODISCARD int field_token_ids(struct parse *p, const char *name, const struct json *v, const int32_t **ret, int *ret_n,

@@ -33,7 +33,7 @@ struct api_req {
     struct str     text; // or STR_NULL
     const int32_t *tok;  // [n_tok], or NULL
     int            n_tok;
-    bool           add_special, parse_special, pieces;
+    bool           add_special, parse_special, pieces, offsets;
 
     /* embeddings, rerank: texts are in r.input */
     bool base64;

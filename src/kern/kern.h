@@ -42,6 +42,7 @@ enum kern_type {
     KERN_TYPES
 };
 
+#define KERN_LAYOUT   1  // another number when kern_pack gives other bytes: packed weights are kept in files
 #define KERN_ROWS     16 // rows of a panel
 #define KERN_BLOCK    32 // inputs quantised together
 #define KERN_PAGE_TOK 32 // positions of a KV page
@@ -132,7 +133,7 @@ struct kern_attn {
 #define KERN_GELU_3 0.0713548163f // 0.044715 times that
 
 struct kern {
-    const char *name; // "ref", "avx2", "avx512"
+    const char *name; // of the instruction set, as the environment variable CPU has it
 
     /* out[t][r] (+)= the rows of panels panel .. panel + n_panel - 1 times the inputs of token t.
      *   x        f32 [n_tok] rows or kern_q8 [n_tok] rows, x_bytes apart, as the type wants

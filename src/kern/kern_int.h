@@ -63,5 +63,8 @@ void kern_init_ref(struct kern *k);
 void kern_init_act(struct kern *k); // the part of it that is in kern_act.c
 void kern_init_avx2(struct kern *k);   // where the build has it
 void kern_init_avx512(struct kern *k);
+void kern_init_neon(struct kern *k);
+void kern_init_dotprod(struct kern *k);
+void kern_init_i8mm(struct kern *k);
 
 #endif

@@ -391,8 +391,9 @@ static uint64_t stream(const void *p, size_t n)
 
 static uint64_t burn(int rounds, double *ops)
 {
-    uint32_t s[16] = { 0 };
+    uint32_t s[16];
 
+    for (int j = 0; j < 16; j++) s[j] = (uint32_t)(rounds + j); // zeros would stay zeros, and the loop go
     for (int i = 0; i < rounds; i++)
         for (int j = 0; j < 16; j++) s[j] += (uint32_t)(i & 255) * (s[j] & 127);
     for (int j = 1; j < 16; j++) s[0] ^= s[j];

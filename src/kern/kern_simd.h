@@ -657,7 +657,7 @@ static uint64_t burn(int rounds, double *ops)
     }
     UNROLL for (int i = 1; i < CHAINS; i++) s[0] = vi_add(s[0], s[i]);
     *ops = 2.0 * 64 * CHAINS * rounds;
-    return vb_word(s[0]);
+    return vi_word(s[0]);
 }
 
 static void simd_fill(struct kern *k, const char *name)

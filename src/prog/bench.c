@@ -25,6 +25,7 @@
 #include "os/cpu.h"
 #include "os/huge.h"
 #include "os/pool.h"
+#include "prog/bench_peer.h"
 
 enum { REPEAT_MAX = 99, SEQS_MAX = 256 };
 
@@ -37,6 +38,7 @@ struct result {
     struct ceilings    top;
     uint64_t           body;          // parameters multiplied for each prompt token
     double             load_ms, prefill_tok_s, decode_tok_s;
+    double             peer_prefill_tok_s, peer_decode_tok_s;
     double             rss_mib;
     const char        *kern;
     int                n_thread;
@@ -166,9 +168,10 @@ static double median(double *v, int n)
     return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
 }
 
+/* Ours, and the peer's in turn with it, so that both see the same hours of a shared machine. */
 static int run_all(struct bench *b, const struct bench_conf *conf, struct result *r, struct err *e)
 {
-    double pre[REPEAT_MAX], dec[REPEAT_MAX];
+    double pre[REPEAT_MAX], dec[REPEAT_MAX], peer_pre[REPEAT_MAX], peer_dec[REPEAT_MAX];
     int    rc;
 
     for (int i = 0; i < conf->repeat; i++) {
@@ -181,9 +184,14 @@ static int run_all(struct bench *b, const struct bench_conf *conf, struct result
         for (int k = 0; k < conf->generate; k++)
             if ((rc = decode(b, conf->prompt + k, e))) return rc;
         dec[i] = (double)conf->generate * b->n_seq * 1e6 / (double)(clock_mono_us() - t + 1);
+        if (conf->peer && (rc = bench_peer(conf->peer, conf, r->n_thread, &peer_pre[i], &peer_dec[i], e))) return rc;
     }
     r->prefill_tok_s = median(pre, conf->repeat);
     r->decode_tok_s = median(dec, conf->repeat);
+    if (conf->peer) {
+        r->peer_prefill_tok_s = median(peer_pre, conf->repeat);
+        r->peer_decode_tok_s = median(peer_dec, conf->repeat);
+    }
     return 0;
 }
 
@@ -275,27 +283,57 @@ out:
     return rc;
 }
 
-static void print(const struct bench_conf *conf, const struct result *r)
-{
-    double gop_s = r->prefill_tok_s * 2e-9 * (double)r->body;
-    double gb_s = r->decode_tok_s / conf->n_seq * 1e-9 * (double)r->info.weight_bytes;
+static double share(double a, double b) { return b > 0 ? a / b : 0; }
 
-    printf(conf->json
-               ? "{\"arch\":\"%s\",\"quant\":\"%s\",\"kernels\":\"%s\",\"threads\":%d,\"prompt\":%d,\"generate\":%d,"
-                 "\"sequences\":%d,\"load_ms\":%.1f,\"prefill_tok_s\":%.2f,\"decode_tok_s\":%.2f,"
-                 "\"rss_mib\":%.1f,\"weight_bytes\":%llu,\"read_gb_s\":%.2f,\"int8_gop_s\":%.1f,"
-                 "\"prefill_of_peak\":%.3f,\"decode_of_bandwidth\":%.3f}\n"
-               : "model       %s %s, kernels %s, %d threads\n"
-                 "run         prompt %d, generate %d, sequences %d\n"
-                 "load        %.0f ms\n"
-                 "prefill     %.1f tokens/s\n"
-                 "decode      %.1f tokens/s\n"
-                 "memory      %.0f MiB resident, %llu bytes of weights\n"
-                 "machine     reads %.1f GB/s, %.0f billion 8-bit operations/s\n"
-                 "            prefill uses %.3f of its operations, decode %.3f of its bandwidth\n",
+/* Tokens a second that the machine allows: the matrices' operations, the weights' bytes. */
+static struct tops {
+    double prefill, decode;
+} tops(const struct bench_conf *conf, const struct result *r)
+{
+    return (struct tops){
+        r->body ? r->top.int8_gop_s * 1e9 / (2 * (double)r->body) : 0,
+        r->info.weight_bytes ? r->top.read_gb_s * 1e9 / (double)r->info.weight_bytes * conf->n_seq : 0,
+    };
+}
+
+static void print_json(const struct bench_conf *conf, const struct result *r)
+{
+    struct tops top = tops(conf, r);
+
+    printf("{\"arch\":\"%s\",\"quant\":\"%s\",\"kernels\":\"%s\",\"threads\":%d,\"prompt\":%d,\"generate\":%d,"
+           "\"sequences\":%d,\"load_ms\":%.1f,\"prefill_tok_s\":%.2f,\"decode_tok_s\":%.2f,"
+           "\"rss_mib\":%.1f,\"weight_bytes\":%llu,\"read_gb_s\":%.2f,\"int8_gop_s\":%.1f,"
+           "\"prefill_of_peak\":%.3f,\"decode_of_bandwidth\":%.3f",
            r->info.arch, r->info.quant, r->kern, r->n_thread, conf->prompt, conf->generate, conf->n_seq, r->load_ms,
            r->prefill_tok_s, r->decode_tok_s, r->rss_mib, (unsigned long long)r->info.weight_bytes, r->top.read_gb_s,
-           r->top.int8_gop_s, gop_s / r->top.int8_gop_s, gb_s / r->top.read_gb_s);
+           r->top.int8_gop_s, share(r->prefill_tok_s, top.prefill), share(r->decode_tok_s, top.decode));
+    if (conf->peer)
+        printf(",\"peer_prefill_tok_s\":%.2f,\"peer_decode_tok_s\":%.2f,\"prefill_ratio\":%.3f,\"decode_ratio\":%.3f",
+               r->peer_prefill_tok_s, r->peer_decode_tok_s, share(r->prefill_tok_s, r->peer_prefill_tok_s),
+               share(r->decode_tok_s, r->peer_decode_tok_s));
+    printf("}\n");
+}
+
+static void print_line(const char *what, double own, double top, const double *peer)
+{
+    printf("%-10s %10.1f %10.1f %8.3f", what, own, top, share(own, top));
+    if (peer) printf(" %10.1f %8.2f", *peer, share(own, *peer));
+    putchar('\n');
+}
+
+static void print_text(const struct bench_conf *conf, const struct result *r)
+{
+    struct tops top = tops(conf, r);
+
+    printf("%s %s, kernels %s, %d threads; prompt %d, generate %d, sequences %d, median of %d\n"
+           "loaded in %.0f ms, %.0f MiB resident, %llu bytes of weights\n"
+           "the machine reads %.1f GB/s and does %.0f billion 8-bit operations a second\n\n"
+           "%-10s %10s %10s %8s%s\n",
+           r->info.arch, r->info.quant, r->kern, r->n_thread, conf->prompt, conf->generate, conf->n_seq, conf->repeat,
+           r->load_ms, r->rss_mib, (unsigned long long)r->info.weight_bytes, r->top.read_gb_s, r->top.int8_gop_s,
+           "tokens/s", "here", "ceiling", "of it", conf->peer ? "       peer    ratio" : "");
+    print_line("prefill", r->prefill_tok_s, top.prefill, conf->peer ? &r->peer_prefill_tok_s : NULL);
+    print_line("decode", r->decode_tok_s, top.decode, conf->peer ? &r->peer_decode_tok_s : NULL);
 }
 
 int bench_main(const struct bench_conf *conf)
@@ -316,6 +354,6 @@ int bench_main(const struct bench_conf *conf)
         fprintf(stderr, "bench: %s\n", e.msg);
         return 1;
     }
-    print(&c, &r);
+    (c.json ? print_json : print_text)(&c, &r);
     return 0;
 }

@@ -11,6 +11,7 @@
 #include "engines/script/script.h"
 #include "model/gguf.h"
 #include "os/fd.h"
+#include "prog/models.h"
 
 #define CTX_DEFAULT 8192 // of models that could do more: KV memory is reserved for it
 
@@ -55,6 +56,20 @@ static bool has_token(const void *ctx, const char *token)
     return ctx && tok_find(ctx, str_c(token)) >= 0;
 }
 
+/* The template that the settings name; 0 with *text set, 1 when they name none. */
+static int named_template(struct serve_model *m, const struct settings *s, const struct engine_file *file,
+                          int n_file, struct str *text, struct err *e)
+{
+    for (int i = 1; i < n_file; i++) {
+        if (!str_eq(str_c(file[i].name), STR(MODELS_TEMPLATE))) continue;
+        int rc = fd_read_all(file[i].fd, file[i].name, LIM_TMPL_BYTES, &m->arena, text, e);
+        return rc < 0 ? rc : tmpl_compile(STR("--chat-template"), *text, &m->tmpl, e);
+    }
+    if (!s->chat_template.n) return 1;
+    *text = tmpl_builtin(str_c(s->chat_template.v[0]));
+    return tmpl_compile(str_c(s->chat_template.v[0]), *text, &m->tmpl, e);
+}
+
 /* The model's own template if it has one that compiles, else the built-in one that suits it. */
 static int find_template(struct serve_model *m, const struct gguf *g, const char *id, struct str *text,
                          struct err *e)
@@ -74,8 +89,9 @@ static int find_template(struct serve_model *m, const struct gguf *g, const char
     return tmpl_compile(str_c(name), *text, &m->tmpl, e);
 }
 
-static int open_tok(struct serve_model *m, const struct engine_info *i, const struct engine_file *file,
-                    const char *id, struct str *template_text, struct err *e)
+static int open_tok(struct serve_model *m, const struct settings *s, const struct engine_info *i,
+                    const struct engine_file *file, int n_file, const char *id, struct str *template_text,
+                    struct err *e)
 {
     struct gguf *g  = NULL;
     int          rc = 0;
@@ -89,7 +105,8 @@ static int open_tok(struct serve_model *m, const struct engine_info *i, const st
             rc = err_set(e, ERR_BAD_FILE, "%s: the vocabulary has %d tokens, the model's output %d", file->name,
                          tok_n(m->tok), i->n_vocab);
     }
-    if (rc == 0) rc = find_template(m, g, id, template_text, e);
+    if (rc == 0) rc = named_template(m, s, file, n_file, template_text, e);
+    if (rc == 1) rc = find_template(m, g, id, template_text, e);
     gguf_close(g);
     return rc;
 }
@@ -117,7 +134,7 @@ static int describe(struct serve_model *m, const struct engine_info *i, const st
 }
 
 int serve_model_open(const struct settings *s, const char *id, const struct engine_file *file, int n_file,
-                     struct serve_model *ret, struct err *e)
+                     struct engine_cache *cache, struct serve_model *ret, struct err *e)
 {
     struct serve_model m = { 0 };
     struct engine_info i;
@@ -125,7 +142,7 @@ int serve_model_open(const struct settings *s, const char *id, const struct engi
     struct str          text = STR("");
     struct engine_conf  ec   = { .file = file, .n_file = n_file, .n_thread = (int)s->threads,
                                  .n_ctx = s->ctx ? (int)s->ctx : CTX_DEFAULT, .n_seq = (int)s->parallel,
-                                 .n_batch = (int)s->batch, .kv_bytes = s->kv_bytes };
+                                 .n_batch = (int)s->batch, .kv_bytes = s->kv_bytes, .cache = cache };
 
     if (ec.n_batch < ec.n_seq) ec.n_batch = ec.n_seq;
     arena_init(&m.arena, MIB(64));
@@ -133,11 +150,16 @@ int serve_model_open(const struct settings *s, const char *id, const struct engi
     if (rc == 0) rc = m.ops->open(&ec, &m.engine, e);
     if (rc < 0) goto fail;
     m.ops->info(m.engine, &i);
-    rc = open_tok(&m, &i, file, id, &text, e);
+    rc = open_tok(&m, s, &i, file, n_file, id, &text, e);
     if (rc < 0) goto fail;
+    struct split_form form = split_detect(text);
+    if (s->answer_format.n && !split_form_by_name(str_c(s->answer_format.v[0]), &form)) {
+        rc = err_set(e, ERR_BAD_CONFIG, "--answer-format: \"%.60s\" is not known", s->answer_format.v[0]);
+        goto fail;
+    }
 
     sc = (struct session_conf){ .ops = m.ops, .engine = m.engine, .tok = m.tok, .tmpl = m.tmpl,
-                                .form = split_detect(text), .n_queue = (int)s->queue,
+                                .form = form, .n_queue = (int)s->queue,
                                 .queue_ms = (int)s->queue_ms };
     tmpl_caps(m.tmpl, &sc.caps);
     rc = describe(&m, &i, &sc.caps, file, e);

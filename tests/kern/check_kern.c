@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "base/cc.h"
 #include "base/half.h"
@@ -721,7 +722,7 @@ int main(int argc, char **argv)
     }
     rng_seed(&rng, seed);
     kern_init(&ref, 0);
-    static const char *const levels[] = { "ref", "avx2", "avx512" };
+    static const char *const levels[] = { "ref", "avx2", "avx512", "neon", "dotprod", "i8mm" };
     for (size_t i = 0; i < ARRAY_LEN(levels); i++) {
         unsigned flags;
         if (cpu_features(levels[i], &flags, NULL)) {

@@ -180,7 +180,9 @@ struct engine {
     int                  n_rope;
     struct cpu_layer    *layer; // [n_layer], in arena
 
-    unsigned char *weights; // packed, huge_alloc
+    unsigned char *weights; // packed, huge_alloc; or in the cache's mapping
+    unsigned char *map;     // of the cache, or NULL
+    size_t         map_bytes;
     size_t         weights_bytes;
     uint64_t       n_param;
     const char    *quant;
@@ -221,8 +223,12 @@ static inline size_t cpu_pad16(size_t n) { return (n + 15) & ~(size_t)15; }
 
 /* cpu_hparams.c: architecture and hyperparameters, from en->gguf. */
 NODISCARD int cpu_read_hparams(struct engine *en, struct err *e);
-/* cpu_load.c: tensors, packed weights (in parallel), after cpu_read_hparams. */
-NODISCARD int cpu_load(struct engine *en, struct err *e);
+/* cpu_load.c: tensors, packed weights (in parallel, or from the cache), after cpu_read_hparams. */
+NODISCARD int cpu_load(struct engine *en, const struct engine_conf *conf, struct err *e);
+/* cpu_cache.c: en->weights and en->map from the cache, when the matrices are known; false: they have to be packed. And
+ * packed weights into it. Both do nothing unless the cache is of that kind (NULL: none), and set its state. */
+bool cpu_cache_read(struct engine *en, const struct engine_file *src, struct engine_cache *c);
+void cpu_cache_write(struct engine *en, const struct engine_file *src, struct engine_cache *c);
 /* cpu_load.c: a vector of n values, or n of each of `rows`, that starts at value `from` of a tensor of `total`
  * values a row, as f32 in the arena, each row padded to 16 with zeros. */
 NODISCARD int cpu_load_vector(struct engine *en, const char *name, int64_t from, int64_t n, int64_t total, int64_t rows,

@@ -25,7 +25,10 @@ static void engine_close(struct engine *en)
 {
     if (!en) return;
     pool_close(en->pool);
-    huge_free(en->weights, en->weights_bytes);
+    if (en->map)
+        huge_free(en->map, en->map_bytes);
+    else
+        huge_free(en->weights, en->weights_bytes);
     huge_free(en->kv, en->kv_bytes);
     huge_free(en->scratch, en->scratch_bytes);
     huge_free(en->hidden, en->hidden_bytes);
@@ -187,7 +190,7 @@ static int open_parts(struct engine *en, const struct engine_conf *conf, struct 
         return rc;
     if ((rc = gguf_open(f->fd, f->size, f->name, &en->gguf, e))) return rc;
     if ((rc = cpu_read_hparams(en, e))) return rc;
-    if ((rc = cpu_load(en, e))) return rc;
+    if ((rc = cpu_load(en, conf, e))) return rc;
     en->n_batch = conf->n_batch;
     if ((rc = alloc_kv(en, conf, e))) return rc;
     if ((rc = cpu_load_rope(en, e))) return rc;
