@@ -26,7 +26,7 @@
 struct err;    // base/err.h: filled once on failure
 struct engine; // an engine's own state; each engine defines its own
 
-#define ENGINE_API 1 // changes when a struct below does
+#define ENGINE_API 2 // changes when a struct below does
 
 enum engine_cap {
     ENGINE_FORWARD  = 1 << 0, // has `forward`
@@ -75,6 +75,12 @@ struct engine_cache {
     enum engine_cache_state state;
 };
 
+/* What keys and values are kept as (forward). An engine that has no such type takes its own. */
+enum engine_kv {
+    ENGINE_KV_F16,  // 2 bytes a value
+    ENGINE_KV_Q8_0, // 8 bits a value, a 16-bit scale for 32
+};
+
 struct engine_conf {
     const struct engine_file *file;
     int                       n_file;
@@ -84,6 +90,7 @@ struct engine_conf {
     int                       n_batch;  // most tokens of one forward, >= 1
     int64_t                   kv_bytes; // ceiling of the KV cache; 0: n_seq sequences of n_ctx
     struct engine_cache      *cache;    // or NULL
+    enum engine_kv            kv_type;
 };
 
 /* What the opened engine is. Strings are borrowed from the engine. */
@@ -97,9 +104,12 @@ struct engine_info {
     int         n_batch;      // most tokens of one forward
     int         kv_page_tok;  // tokens of one KV page (forward)
     int         n_kv_page;    // pages, numbered from 0 (forward)
+    int         n_swa;        // layers with window pages attend to so many positions; 0: there are none
+    int         n_win_page;   // window pages, numbered from 0
     uint64_t    n_param;      // parameters; 0 when unknown
     uint64_t    weight_bytes; // resident weights
     uint64_t    kv_bytes;     // the KV cache in all
+    const char *kv_type;      // "F16": type of keys and values, or NULL
     int         n_embd;       // values of a hidden state (ENGINE_EMBED)
     enum engine_pooling pooling; // what the model was trained for (ENGINE_EMBED)
 };
@@ -113,6 +123,10 @@ struct engine_info {
  * and whether it shares them, is the scheduler's business; the engine never allocates or frees one.
  * A page that two sequences share is only read: its positions lie before both runs.
  *
+ * Where info says n_swa, some layers attend to the last n_swa positions only (the token's own included), and their
+ * keys and values lie in window pages, which are of the same size in positions: in win[] in the same way. Entries
+ * for positions that no token of the run sees are not looked at, so memory does not grow with the context.
+ *
  * With ENGINE_WHOLE every run is a whole text: pos 0, all its tokens, `hidden`, no pages; attention sees
  * all of the run and nothing else. */
 struct engine_run {
@@ -121,6 +135,7 @@ struct engine_run {
     int            pos;      // position of tok[0] in its sequence, from 0; pos + n_tok <= n_ctx
     const int32_t *page;     // [ceil((pos + n_tok) / kv_page_tok)] KV pages in order of position
     int            n_logits; // logits wanted of the last n_logits tokens, 0 <= n_logits <= n_tok
+    const int32_t *win;      // as page, window pages; NULL when n_swa is 0
     bool           hidden;   // with ENGINE_EMBED: their hidden states are wanted, not logits
     int            n_first;  // with ENGINE_WHOLE: tokens of the first segment of two, a query; 0: one segment
 };
@@ -203,6 +218,7 @@ struct engine_ops {
     /* Copy the first n_tok positions of page src to page dst (n > 1 choices share a prompt whose
      * last page is not full). May be NULL: then the scheduler computes them again. */
     int (*page_copy)(struct engine *en, int32_t dst, int32_t src, int n_tok);
+    int (*win_copy)(struct engine *en, int32_t dst, int32_t src, int n_tok); // the same of window pages
 
     /* Run to the end. Blocks. */
     int (*generate)(struct engine *en, const struct engine_gen *gen, engine_piece_fn *fn, void *ctx,

@@ -127,7 +127,9 @@ static int prepare(struct call *c, const struct gateway_model *m, struct err *e)
     c->flight = arena_array(&c->arena, (size_t)c->n_flight, sizeof *c->flight);
     struct answer *an = arena_array(&c->arena, (size_t)c->n_answer, sizeof *an);
     c->fingerprint = m->has_info ? arena_str(&c->arena, m->info.fingerprint) : STR("");
-    if (!c->flight || !an || !c->fingerprint.p) {
+    c->model       = arena_str(&c->arena, m->id);
+    c->submit_us   = clock_mono_us();
+    if (!c->flight || !an || !c->fingerprint.p || !c->model.p) {
         c->n_flight = c->n_answer = 0;
         return err_nomem(e, "starting a request");
     }
@@ -143,7 +145,17 @@ static int prepare(struct call *c, const struct gateway_model *m, struct err *e)
     snprintf(c->id, sizeof c->id, "%s-%016llx%08x", c->kind == API_CHAT ? "chatcmpl" : "cmpl",
              (unsigned long long)r[0], (unsigned)(r[1] & 0xffffffff));
     c->created = clock_wall_s();
+    rng_seed(&c->rng, r[0] ^ r[1]);
     if (!c->q.r.params.has_seed) c->q.r.params.seed = r[1]; // drawn here: the worker draws nothing
+    return 0;
+}
+
+/* The model named; /infill may leave it out when there is only one. */
+static int find_model(struct call *c, const struct gateway_model **ret, struct err *e)
+{
+    if (c->q.model.p) return gateway_find(c->a->gw, c->q.model, ret, e);
+    if (gateway_n_model(c->a->gw) != 1) return err_param(e, ERR_MISSING_PARAM, "model", "model is missing");
+    *ret = gateway_model_at(c->a->gw, 0);
     return 0;
 }
 
@@ -151,19 +163,20 @@ static void submit(struct call *c)
 {
     const struct gateway_model *m;
     struct err                  e;
-    int                         rc = gateway_find(c->a->gw, c->q.model, &m, &e);
+    int                         rc = find_model(c, &m, &e);
 
     if (rc == 0) rc = prepare(c, m, &e);
     for (int i = 0; rc == 0 && i < c->n_flight; i++) {
         struct flight *f = &c->flight[i];
         *f = (struct flight){ .call = c, .first = i * c->q.r.n_choice };
-        if (c->kind == API_COMPLETION) {
+        if (c->kind != API_CHAT) {
             c->q.r.prompt       = c->q.prompt[i].text;
             c->q.r.prompt_tok   = c->q.prompt[i].tok;
             c->q.r.n_prompt_tok = c->q.prompt[i].n_tok;
         }
         rc = gateway_submit(c->a->gw, m, &c->q.r, on_event, f, &f->req, &e);
     }
+    if (rc == 0 && c->q.stream) http_sse_expect(c->http);
     if (rc == 0) gateway_flush(c->a->gw, m);
     else fail(c, &e);
 }

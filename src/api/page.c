@@ -36,8 +36,12 @@ void page_root(struct api *a, struct http_req *h, const struct route *r, struct 
         if (i) buf_byte(b, ',');
         json_put_str(b, gateway_model_at(a->gw, i)->id);
     }
-    buf_str(b, STR("],\"endpoints\":[\"/v1/chat/completions\",\"/v1/completions\",\"/v1/embeddings\",\"/v1/rerank\",\"/v1/models\",\"/v1/tokenize\","
-                   "\"/v1/detokenize\",\"/apply-template\",\"/health\",\"/v1/health\",\"/ping\"]}"));
+    buf_str(b, STR("],\"endpoints\":["));
+    for (size_t i = 0; route_at(i); i++) {
+        if (i) buf_byte(b, ',');
+        json_put_str(b, str_c(route_at(i)->path));
+    }
+    buf_str(b, STR("]}"));
     reply_json(h, 200, b);
 }
 

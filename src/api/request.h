@@ -11,6 +11,7 @@ enum api_kind {
     API_TEXT       = 1 << 2, // tokenize, detokenize, apply-template
     API_EMBED      = 1 << 8, // embeddings
     API_RERANK     = 1 << 9,
+    API_INFILL     = 1 << 10, // llama.cpp's /infill
 };
 
 #define API_IGNORED_BYTES 1024 // names of fields without effect, for a reply header
@@ -20,6 +21,10 @@ struct api_req {
     struct str      model;
     bool            stream;
     bool            include_usage;
+    int             best_of;   // completions: answers to generate
+    int             n_shown;   // of r.n_choice answers to a prompt, so many come back: n
+    bool            show_lps;  // logprobs were asked for; best_of needs them, too
+    bool            obfuscate; // stream_options.include_obfuscation
 
     /* completions: the prompts; at least one */
     struct api_prompt {
@@ -28,6 +33,8 @@ struct api_req {
         int            n_tok;
     } *prompt;
     int n_prompt;
+
+    struct str prefix; // infill: input_prefix, or STR_NULL
 
     /* questions about text */
     struct str     text; // or STR_NULL
@@ -42,6 +49,9 @@ struct api_req {
 
     char ignored[API_IGNORED_BYTES]; // "user, metadata": accepted, without effect
 };
+
+/* What a request that says nothing asks for. */
+void api_req_init(enum api_kind kind, struct api_req *ret);
 
 /* Parse body. Everything kept is in `a`. Errors name the field (param), the value found and what is
  * allowed. null counts as absent. */

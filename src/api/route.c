@@ -10,6 +10,7 @@ static const struct route routes[] = {
     { HTTP_POST, "/embeddings", embed_begin, API_EMBED },
     { HTTP_POST, "/v1/rerank", embed_begin, API_RERANK },
     { HTTP_POST, "/rerank", embed_begin, API_RERANK },
+    { HTTP_POST, "/infill", call_begin, API_INFILL },
     { HTTP_POST, "/v1/tokenize", text_tokenize, API_TEXT },
     { HTTP_POST, "/tokenize", text_tokenize, API_TEXT },
     { HTTP_POST, "/v1/detokenize", text_detokenize, API_TEXT },
@@ -21,7 +22,20 @@ static const struct route routes[] = {
     { HTTP_GET, "/v1/health", page_health, 0 },
     { HTTP_GET, "/ping", page_ping, 0 },
     { HTTP_GET, "/", page_root, 0 },
+    { HTTP_GET, "/openapi.json", page_openapi, 0 },
+    { HTTP_GET, "/docs", page_docs, 0 },
+    { HTTP_GET, "/redoc", page_docs, 0 },
+    { HTTP_GET, "/docs/page.js", page_docs_js, 0 },
+    /* base URLs without /v1 */
+    { HTTP_POST, "/chat/completions", call_begin, API_CHAT },
+    { HTTP_POST, "/completions", call_begin, API_COMPLETION },
+    { HTTP_GET, "/models", page_models, 0 },
 };
+
+const struct route *route_at(size_t i)
+{
+    return i < ARRAY_LEN(routes) ? &routes[i] : NULL;
+}
 
 /* Does the path match? *rest gets what the '*' stands for: one segment, not empty. */
 static bool matches(const char *pattern, struct str path, struct str *rest)
@@ -60,7 +74,10 @@ int route_find(const struct http_head *h, const struct route **ret, struct str *
         if (n > 0 && at + (size_t)n < allow_size) at += (size_t)n;
     }
     str_quote(q, sizeof q, h->path);
-    if (at)
-        return err_set(e, ERR_BAD_METHOD, "%s does not take %s; %s does", q, http_method_name(h->method), allow);
+    if (at) {
+        err_set(e, ERR_BAD_METHOD, "%s does not take %s; %s does", q, http_method_name(h->method), allow);
+        snprintf(allow + at, allow_size - at, ", OPTIONS");
+        return -ERR_BAD_METHOD;
+    }
     return err_set(e, ERR_UNKNOWN_URL, "unknown request URL: %s %s", http_method_name(h->method), q);
 }

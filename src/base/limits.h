@@ -48,12 +48,15 @@
 #define LIM_TOOLS         512
 #define LIM_STOPS         16
 #define LIM_STOP_BYTES    1024 // one stop sequence; it bounds the text held back
+#define LIM_STOP_TOKENS   64   // token ids that end an answer
+#define LIM_BREAKER_BYTES 128  // one sequence breaker of DRY
+#define LIM_FILES         64   // other files that a completion in the middle may look at
 #define LIM_CHOICES       16   // n
 #define LIM_PROMPTS       256  // prompts of one completions request
 #define LIM_INPUTS        2048 // texts of one embeddings request, documents of one rerank request: OpenAI's limit
 #define LIM_TOP_LOGPROBS  20
 #define LIM_LOGIT_BIAS    1024
-#define LIM_DRY_BREAKERS  4096 // token ids; four characters are some hundred ids
+#define LIM_DRY_BREAKERS  (1 << 18) // token ids; in large vocabularies thousands hold a quote or a colon
 #define LIM_PROMPT_BYTES  MIB(16)
 #define LIM_MODEL_NAME    256
 #define LIM_REQ_ARENA     MIB(64) // request arena: body, parsed tree, tokens

@@ -64,6 +64,11 @@ struct chat_input {
     int            n_tok;
 };
 
+/* A file that a completion in the middle of another one may look at. */
+struct chat_file {
+    struct str name, text;
+};
+
 enum chat_format { CHAT_FORMAT_TEXT, CHAT_FORMAT_JSON, CHAT_FORMAT_SCHEMA };
 
 struct chat_req {
@@ -89,6 +94,10 @@ struct chat_req {
     int            n_prompt_tok;
     bool           echo;   // the prompt comes back as text
     bool           raw;    // add no BOS even where the vocabulary asks for it
+    bool           fill;   // fill in the middle: the answer stands between prompt and suffix
+    struct str     suffix; // fill
+    const struct chat_file *extra; // [n_extra] fill: other files of the same project
+    int            n_extra;
 
     /* CHAT_KIND_EMBED and RANK; a query is `prompt` */
     const struct chat_input *input; // [n_input]
@@ -101,7 +110,14 @@ struct chat_req {
     int                n_max;      // most tokens to generate, reasoning included; -1: to the context's end
     const struct str  *stop;       // [n_stop] stop sequences, none empty
     int                n_stop;
-    bool               ignore_eos;
+    bool               keep_stop;  // the stop sequence that matched stays in the text
+    int                n_min;      // tokens before which nothing of the model's own ends the answer
+    const int32_t     *stop_tok;   // [n_stop_tok] tokens that end the answer as end-of-text does
+    int                n_stop_tok;
+    const struct str  *breaker;    // [n_breaker] texts that DRY does not look across
+    int                n_breaker;
+    bool               own_breakers; // breaker counts, also when empty; else the usual ones
+    bool               ignore_eos; // end-of-text is never chosen
     bool               logprobs;
     int                n_top;      // alternatives per token, 0..LIM_TOP_LOGPROBS
     enum chat_format   format;

@@ -50,6 +50,10 @@ const struct opt opt_table[] = {
       .roles = OPT_SERVE | OPT_WORKER, .offset = AT(kv_bytes),
       .help = "Memory for the KV cache, e.g. 2G; 0: enough for --parallel sequences of --ctx tokens, but "
       "no more than a quarter of the machine's memory." },
+    { .name = "kv-type", .arg = "TYPE", .type = OPT_ENUM, .def = "f16", .words = "f16|q8_0",
+      .roles = OPT_SERVE | OPT_BENCH | OPT_WORKER | OPT_RUN, .offset = AT(kv_type),
+      .help = "What keys and values are kept as: f16 (f32 for files in F32), or q8_0 for about half the memory and a "
+              "small loss of precision; models whose heads are no multiple of 32 values keep f16." },
     { .name = "threads", .letter = 't', .arg = "COUNT", .type = OPT_INT, .def = "0", .min = 0, .max = 1024,
       .roles = OPT_SERVE | OPT_BENCH | OPT_WORKER | OPT_RUN, .offset = AT(threads),
       .help = "Compute threads; 0: one for each core that this process may use." },

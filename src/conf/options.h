@@ -24,6 +24,7 @@ struct settings {
     int64_t parallel; // sequences at once
     int64_t batch;    // tokens of one forward
     int64_t kv_bytes; // 0: parallel x ctx
+    int     kv_type;  // enum engine_kv: index of --kv-type's words
     int64_t threads;  // 0: as many as the machine gives us
     const char *repack_cache; // a directory, or "off"
     int64_t queue;    // waiting requests

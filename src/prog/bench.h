@@ -11,6 +11,7 @@ struct bench_conf {
     int         generate; // tokens to generate, >= 1
     int         n_seq;    // sequences that generate together, >= 1; 0: 1
     int         repeat;   // runs, of which the median counts; 0: 3
+    int         kv_type;  // enum engine_kv
     bool        json;     // else text for a person
     const char *peer;     // a program like llama-bench to compare with, run in turn with ours; NULL: none
 };

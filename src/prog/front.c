@@ -161,6 +161,7 @@ static int start_http(struct front *f, struct err *e)
     c.keepalive_ms = (unsigned)f->s.keepalive_ms;
     c.sse_ping_ms  = (unsigned)f->s.ping_ms;
     c.guard        = &f->guard;
+    c.time_field   = "openai-processing-ms";
     rc             = api_new(f->base, f->gw, &ac, &f->api, e);
     if (rc == 0) rc = http_serv_new(f->base, &c, &api_http_calls, f->api, &f->serv, e);
     for (int i = 0; rc == 0 && i < f->n_listen; i++) rc = http_serv_listen(f->serv, f->listen_fd[i], NULL, e);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/openapi.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "os/fd.h"
@@ -29,7 +30,7 @@ static int run_bench(const struct settings *s)
         return PROG_USAGE;
     }
     const struct bench_conf c = { .model = s->model.v[0], .n_thread = (int)s->threads, .prompt = (int)s->prompt,
-                                  .generate = (int)s->generate, .n_seq = (int)s->together,
+                                  .generate = (int)s->generate, .n_seq = (int)s->together, .kv_type = s->kv_type,
                                   .repeat = (int)s->repeat, .json = s->json, .peer = s->peer };
     return bench_main(&c);
 }
@@ -74,6 +75,19 @@ static int print_command_help(const struct command *c)
     return PROG_OK;
 }
 
+static int print_api(void)
+{
+    struct buf b;
+    struct err e;
+
+    buf_init(&b, MIB(4));
+    int rc = openapi_markdown(&b, &e);
+    if (rc < 0) fprintf(stderr, "curlew help: %s\n", e.msg);
+    else fwrite(b.p, 1, b.n, stdout);
+    buf_release(&b);
+    return rc < 0 ? PROG_FAILED : PROG_OK;
+}
+
 static int help(int argc, char **argv)
 {
     if (argc > 0 && !strcmp(argv[0], "--markdown")) {
@@ -84,6 +98,7 @@ static int help(int argc, char **argv)
         buf_release(&b);
         return PROG_OK;
     }
+    if (argc > 0 && !strcmp(argv[0], "--api")) return print_api();
     if (argc == 0) {
         print_help();
         return PROG_OK;

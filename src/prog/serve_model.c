@@ -142,7 +142,8 @@ int serve_model_open(const struct settings *s, const char *id, const struct engi
     struct str          text = STR("");
     struct engine_conf  ec   = { .file = file, .n_file = n_file, .n_thread = (int)s->threads,
                                  .n_ctx = s->ctx ? (int)s->ctx : CTX_DEFAULT, .n_seq = (int)s->parallel,
-                                 .n_batch = (int)s->batch, .kv_bytes = s->kv_bytes, .cache = cache };
+                                 .n_batch = (int)s->batch, .kv_bytes = s->kv_bytes, .cache = cache,
+                                 .kv_type = (enum engine_kv)s->kv_type };
 
     if (ec.n_batch < ec.n_seq) ec.n_batch = ec.n_seq;
     arena_init(&m.arena, MIB(64));
@@ -165,9 +166,10 @@ int serve_model_open(const struct settings *s, const char *id, const struct engi
     rc = describe(&m, &i, &sc.caps, file, e);
     if (rc == 0) rc = session_new(&sc, &m.session, e);
     if (rc < 0) goto fail;
-    log_info("loaded", "model=%s engine=%s arch=%s quant=%s tokenizer=%s ctx=%d parallel=%d kv_mib=%llu format=%s",
+    log_info("loaded", "model=%s engine=%s arch=%s quant=%s tokenizer=%s ctx=%d parallel=%d kv_mib=%llu kv_type=%s "
+             "format=%s",
              id, m.ops->name, i.arch, i.quant, m.tok ? tok_kind(m.tok) : "none", i.n_ctx, i.n_seq,
-             (unsigned long long)(i.kv_bytes >> 20), split_form_name(&sc.form));
+             (unsigned long long)(i.kv_bytes >> 20), i.kv_type ? i.kv_type : "none", split_form_name(&sc.form));
     *ret = m;
     return 0;
 

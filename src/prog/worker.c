@@ -32,6 +32,7 @@ struct worker {
     struct str         id;
     bool               load, stop;
     int                front_fd; // of a FRONT_LINK not yet taken up, or -1
+    bool               front_failed; // noticed inside a step
     struct serve_model m;
 };
 
@@ -144,6 +145,15 @@ static int send_events(struct worker *w, struct err *e)
     return rc < 0 ? rc : chan_flush(w->front, e);
 }
 
+/* Inside a step: what went wrong here is dealt with after it. */
+static void on_begin(void *ctx)
+{
+    struct worker *w = ctx;
+    struct err     e;
+
+    if (w->front && send_events(w, &e) < 0) w->front_failed = true;
+}
+
 /* --- the loop --- */
 
 static int wait_ms(struct worker *w, bool busy)
@@ -176,6 +186,7 @@ static int run(struct worker *w, struct err *e)
 {
     bool busy = false, sup, front;
 
+    session_on_begin(w->m.session, on_begin, w);
     while (!w->stop) {
         bool clogged = w->front && chan_pending(w->front) > OUT_MARK;
         wait_all(w, clogged ? -1 : wait_ms(w, busy), &sup, &front);
@@ -194,10 +205,12 @@ static int run(struct worker *w, struct err *e)
         }
         clogged = w->front && chan_pending(w->front) > OUT_MARK;
         busy    = !clogged && session_step(w->m.session);
-        if (w->front && send_events(w, &fe) < 0) {
+        if (w->front_failed) err_set(&fe, ERR_IO, "its channel broke inside a step");
+        if (w->front && (w->front_failed || send_events(w, &fe) < 0)) {
             log_warn("front_gone", "why=\"%s\"", fe.msg);
             drop_front(w);
         }
+        w->front_failed = false;
     }
     return 0;
 }

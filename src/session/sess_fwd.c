@@ -15,11 +15,12 @@ int fwd_new(struct session *s, struct err *e)
     const struct engine_info *i = &s->info;
     struct sched_conf         c = { .n_seq = i->n_seq, .n_queue = s->c.n_queue, .n_ctx = i->n_ctx,
                                     .n_page = i->n_kv_page, .page_tok = i->kv_page_tok, .n_batch = i->n_batch,
-                                    .prefix = true };
+                                    .n_swa = i->n_swa, .n_win = i->n_win_page, .prefix = true };
 
     if (c.n_seq > c.n_batch) c.n_seq = c.n_batch;
     c.n_prefill = PREFILL_BESIDE_DECODE < c.n_batch ? PREFILL_BESIDE_DECODE : c.n_batch;
     int rc = sched_new(&c, &s->sched, e);
+    if (rc == 0) rc = sess_ends_new(s, e);
     return rc < 0 ? rc : sample_scratch_new(i->n_vocab, &s->scratch, e);
 }
 
@@ -27,6 +28,7 @@ void fwd_free(struct session *s)
 {
     sched_free(s->sched);
     s->sched = NULL;
+    sess_ends_free(s);
 }
 
 int fwd_submit(struct sess_req *rq, struct err *e)
@@ -102,7 +104,12 @@ static int advance(struct session *s, const struct sched_run *run, int row, stru
         return choice_end(ch, CHAT_FINISH_LENGTH, e);
     }
     logits = s->c.ops->logits(s->c.engine, row);
-    int rc = sampler_sample(ch->sampler, s->scratch, logits, NULL, &tok, e);
+    int rc;
+    for (bool muted = sess_mute(ch, logits);; muted = false) { // again when nothing else was possible
+        rc = sampler_sample(ch->sampler, s->scratch, logits, NULL, &tok, e);
+        if (muted) sess_unmute(ch, logits);
+        if (rc == 0 || !muted) break;
+    }
     if (rc == 0) rc = choice_token(ch, tok, logits, &over, e);
     if (rc < 0) return rc;
     if (over) {
@@ -160,11 +167,14 @@ bool fwd_step(struct session *s)
     if (plan.batch.n_run == 0) return false;
     TRACE(TRACE_SCHED, "plan runs=%d tok=%d decode=%d rows=%d", plan.batch.n_run, plan.n_tok, plan.n_decode,
           plan.n_logits);
+    bool begun = false;
     for (int i = 0; i < plan.batch.n_run; i++) { // accepted for good: now a stream may begin
         struct sess_req *rq = plan.run[i].user;
         if (!rq->embd) rq->n_cached = plan.run[i].n_cached;
+        begun |= !rq->started;
         sess_start(rq);
     }
+    if (begun && s->on_begin) s->on_begin(s->on_begin_ctx); // a long prompt takes its time
     int rc = s->c.ops->forward(s->c.engine, &plan.batch, &e);
     sched_done(s->sched, rc == 0);
     if (rc == 0) after_forward(s, &plan);

@@ -108,6 +108,25 @@ void sess_choice_ended(struct choice *ch)
 
 /* --- coming and going --- */
 
+/* A field that only curlew's own sampling can obey, or NULL. */
+static const char *needs_logits(const struct chat_req *r)
+{
+    const struct chat_params *p = &r->params;
+
+    if (r->ignore_eos) return "ignore_eos";
+    if (r->n_min) return "min_tokens";
+    if (r->n_stop_tok) return "stop_token_ids";
+    if (r->fill) return "suffix";
+    if (p->typical_p < 1) return "typical_p";
+    if (p->top_n_sigma > 0) return "top_n_sigma";
+    if (p->dyn_temp_range > 0) return "dynatemp_range";
+    if (p->xtc_probability > 0) return "xtc_probability";
+    if (p->dry_multiplier != 0) return "dry_multiplier";
+    if (p->mirostat) return "mirostat";
+    if (p->n_order) return "samplers";
+    return NULL;
+}
+
 /* What this engine cannot do is refused by name, never half served. */
 static int check_caps(const struct session *s, const struct chat_req *r, struct err *e)
 {
@@ -121,8 +140,8 @@ static int check_caps(const struct session *s, const struct chat_req *r, struct 
         return err_param(e, ERR_UNSUPP_PARAM, "logit_bias", "logit_bias is not available with this model's engine");
     if (r->n_prompt_tok && !(s->info.caps & ENGINE_TOK_IN))
         return err_param(e, ERR_UNSUPP_PARAM, "prompt", "this model's engine takes text, not token ids");
-    if (r->ignore_eos)
-        return err_param(e, ERR_UNSUPP_PARAM, "ignore_eos", "ignore_eos is not available with this model's engine");
+    const char *name = needs_logits(r);
+    if (name) return err_param(e, ERR_UNSUPP_PARAM, name, "%s is not available with this model's engine", name);
     return 0;
 }
 
@@ -270,6 +289,12 @@ int session_wait_ms(const struct session *s)
         return ms < 0 || left < ms ? left : ms;
     }
     return ms;
+}
+
+void session_on_begin(struct session *s, void (*fn)(void *ctx), void *ctx)
+{
+    s->on_begin     = fn;
+    s->on_begin_ctx = ctx;
 }
 
 int session_wake_fd(const struct session *s)

@@ -69,8 +69,14 @@ struct session {
     struct sess_req       *first, *last;
     int                    n_req;
     struct buf             out;
+    void                 (*on_begin)(void *ctx); // or NULL
+    void                  *on_begin_ctx;
     struct sched          *sched;   // forward engines
     struct sample_scratch *scratch; // forward engines
+    int32_t               *eog;     // [n_eog] tokens that end an answer (forward engines)
+    int                    n_eog;
+    float                 *kept;    // [n_kept] logits of tokens that are muted now
+    int                    n_kept;
     struct gen            *gen;     // engines with a loop of their own
     struct enc            *enc;     // encoders
 };
@@ -98,6 +104,16 @@ NODISCARD int  choice_bytes(struct choice *ch, struct str bytes, bool *over, str
 NODISCARD int  choice_end(struct choice *ch, enum chat_finish why, struct err *e);
 /* A prompt token's log-probability (echo); logits NULL: there is none (the first). */
 void           choice_prompt_lp(struct choice *ch, int32_t tok, const float *logits);
+
+/* sess_sample.c: forward engines */
+NODISCARD int sess_ends_new(struct session *s, struct err *e); // eog and kept
+void          sess_ends_free(struct session *s);
+NODISCARD int sess_sampler_new(struct choice *ch, struct err *e); // the prompt is known by now
+/* Make the tokens impossible that may not come yet; true: some were, and sess_unmute puts the row back
+ * as it was, before the choice takes its token. */
+bool sess_mute(struct choice *ch, float *logits);
+void sess_unmute(struct choice *ch, float *logits);
+bool sess_ends(const struct choice *ch, int32_t tok); // this token ends the answer
 
 /* sess_fwd.c */
 NODISCARD int fwd_new(struct session *s, struct err *e);

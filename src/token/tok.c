@@ -71,6 +71,11 @@ bool tok_is_special(const struct tok *t, int32_t id)
     return known(t, id) && t->bits[id] & TOK_B_SPECIAL;
 }
 
+int32_t tok_fim(const struct tok *t, enum tok_fim which)
+{
+    return t->fim[which];
+}
+
 int32_t tok_bos(const struct tok *t)
 {
     return t->bos;

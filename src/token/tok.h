@@ -85,6 +85,11 @@ bool tok_is_special(const struct tok *t, int32_t id); // control or unknown: not
 /* -1 when the vocabulary has none. */
 int32_t tok_bos(const struct tok *t);
 int32_t tok_eos(const struct tok *t);
+/* Tokens for filling in the middle of a file: [prefix] what is before, [suffix] what is behind, [middle],
+ * and then the model writes what is between; [repo] and [file] stand before names in front of that. By
+ * the file's keys, else by the names that families have given them. -1: none. */
+enum tok_fim { TOK_FIM_PREFIX, TOK_FIM_SUFFIX, TOK_FIM_MIDDLE, TOK_FIM_REPO, TOK_FIM_FILE, TOK_FIMS };
+int32_t tok_fim(const struct tok *t, enum tok_fim which);
 /* The id of a token by its exact name ("<|im_start|>"), -1 when absent. */
 int32_t tok_find(const struct tok *t, struct str name);
 struct str tok_name(const struct tok *t, int32_t id); // as the vocabulary spells it

@@ -315,7 +315,7 @@ def read_reply(s, head_only=False):
     if not head:
         return Reply(0, {}, b"", False)
     status, headers = head
-    if head_only:
+    if head_only or status in (204, 304):
         return Reply(status, headers, b"", True)
     if headers.get("transfer-encoding") == "chunked":
         body = b""

@@ -22,6 +22,7 @@ static struct chat_req sample_req(void)
     static const struct str       stop[]   = { STR("x"), STR("\n\n") };
     static const struct chat_bias bias[]   = { { 5, -100 }, { 6, 1.5f } };
     static const int32_t          prompt[] = { 1, 2, 300000 };
+    static const struct chat_file extra[]  = { { STR("a.c"), STR("int a;") } };
     struct chat_req               r;
 
     chat_req_init(&r);
@@ -37,6 +38,9 @@ static struct chat_req sample_req(void)
     r.params.order[0] = CHAT_SAMPLER_TEMPERATURE, r.params.n_order = 1;
     r.n_choice = 3, r.n_max = 77, r.stop = stop, r.n_stop = 2;
     r.logprobs = true, r.n_top = 4;
+    r.fill = true, r.suffix = STR(" end"), r.extra = extra, r.n_extra = 1;
+    r.keep_stop = true, r.n_min = 3, r.stop_tok = prompt, r.n_stop_tok = 2;
+    r.breaker = stop, r.n_breaker = 2, r.own_breakers = true;
     return r;
 }
 
@@ -67,6 +71,8 @@ static void request_round_trip(void **state)
     assert_str(got.stop[1], "\n\n");
     assert_str(got.documents, "[{}]");
     assert_true(!got.add_prompt && got.continue_final);
+    assert_str(got.extra[0].text, "int a;");
+    assert_true(got.fill && got.keep_stop && got.own_breakers && got.n_min == 3 && got.stop_tok[1] == 2);
     chat_req_pack(&again, &got);
     assert_true(str_eq(buf_text(&b), buf_text(&again)));
 

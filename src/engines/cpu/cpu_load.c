@@ -434,7 +434,6 @@ int cpu_load(struct engine *en, const struct engine_conf *conf, struct err *e)
     int rc;
 
     if ((rc = find_tensors(en, e))) return rc;
-    en->kv_f32 = !strcmp(en->quant, "F32");
     for (size_t i = 0; i < gguf_n_tensor(en->gguf); i++) {
         const struct tensor *t = gguf_tensor_at(en->gguf, i);
         en->n_param += t->n_dim > 1 ? (uint64_t)t->dim[0] * (uint64_t)tensor_rows(t) : 0;
