@@ -23,6 +23,11 @@ int api_new(struct event_base *base, struct gateway *g, const struct api_conf *c
     return 0;
 }
 
+void api_set_conf(struct api *a, const struct api_conf *c)
+{
+    a->conf = *c;
+}
+
 void api_free(struct api *a)
 {
     if (!a) return;

@@ -14,6 +14,9 @@ struct api {
     struct jobs       *jobs;
     uint64_t           start_us;
     struct buf         text; // scratch for one event or reply
+    struct admin_question *asked; // of administrators, on their way to the supervisor
+    int                    n_asked;
+    uint32_t               last_ask;
 };
 
 /* --- routes (route.c) --- */
@@ -23,7 +26,7 @@ typedef void route_fn(struct api *a, struct http_req *h, const struct route *r, 
 
 struct route {
     enum http_method method; // GET answers HEAD as well
-    const char      *path;   // a '*' at its end takes one more segment, handed over undecoded
+    const char      *path;   // a '*' at its end takes one more segment, "**" all, handed over undecoded
     route_fn        *fn;     // GET: at once. POST: once the body is there
     enum api_kind    kind;
 };
@@ -52,6 +55,11 @@ route_fn text_tokenize, text_detokenize, text_template;
 
 /* Embeddings and rerank (embed.c). */
 route_fn embed_begin;
+/* simple-rkllm's own routes (plain.c). */
+route_fn plain_generate, plain_chat;
+
+/* Administration (admin.c). */
+route_fn admin_reload, admin_shutdown;
 
 /* --- generation (call.c): chat completions and completions --- */
 
@@ -105,6 +113,7 @@ struct call {
     struct str        model;     // its id, also when the request did not say
     uint64_t          submit_us, first_us; // the request left; its first text came, or 0
     struct rng        rng;       // of obfuscation
+    int               reasoning_field; // THINK_...
     bool              streaming; // the reply has begun
     bool              over;      // replied for good
 };

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "api/api_int.h"
+#include "api/caps.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -128,7 +129,9 @@ static int prepare(struct call *c, const struct gateway_model *m, struct err *e)
     struct answer *an = arena_array(&c->arena, (size_t)c->n_answer, sizeof *an);
     c->fingerprint = m->has_info ? arena_str(&c->arena, m->info.fingerprint) : STR("");
     c->model       = arena_str(&c->arena, m->id);
+    c->q.model     = c->model; // the one that answers, whatever it was called
     c->submit_us   = clock_mono_us();
+    c->reasoning_field = m->reasoning_field;
     if (!c->flight || !an || !c->fingerprint.p || !c->model.p) {
         c->n_flight = c->n_answer = 0;
         return err_nomem(e, "starting a request");
@@ -161,10 +164,14 @@ static int find_model(struct call *c, const struct gateway_model **ret, struct e
 
 static void submit(struct call *c)
 {
-    const struct gateway_model *m;
-    struct err                  e;
+    const struct gateway_model *m = NULL;
+    struct err                  e, why;
     int                         rc = find_model(c, &m, &e);
 
+    if (caps_check(c->a, c->http, &c->q, m, &why) < 0 && rc == 0) {
+        e  = why;
+        rc = -(int)why.code;
+    }
     if (rc == 0) rc = prepare(c, m, &e);
     for (int i = 0; rc == 0 && i < c->n_flight; i++) {
         struct flight *f = &c->flight[i];
@@ -200,9 +207,12 @@ static void parsed(void *ctx)
         return;
     }
     if (c->over) return;
+    if (c->parse_rc == 0) {
+        submit(c);
+        return;
+    }
     if (c->q.ignored[0]) http_reply_field(c->http, "x-curlew-ignored", str_c(c->q.ignored));
-    if (c->parse_rc < 0) fail(c, &c->parse_err);
-    else submit(c);
+    fail(c, &c->parse_err);
 }
 
 void call_begin(struct api *a, struct http_req *h, const struct route *r, struct str rest)

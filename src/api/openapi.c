@@ -183,6 +183,7 @@ static void put_path(struct buf *b, const char *path, bool id)
 {
     for (const char *p = path; *p; p++) {
         bool letter = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9');
+        if (*p == '*' && p[1] == '*') continue; // of segments there may be several
         if (*p == '*') buf_str(b, id ? STR("name") : STR("{name}"));
         else buf_byte(b, id && !letter ? '_' : *p);
     }
@@ -203,8 +204,10 @@ static void put_operation(const struct openapi *o, struct buf *b, const struct r
     put_member(b, "summary", entry ? json_str(json_get(entry, "summary")) : STR(""));
     if (r->path[strlen(r->path) - 1] == '*')
         buf_str(b, STR(",\"parameters\":[{\"name\":\"name\",\"in\":\"path\",\"required\":true,\"schema\":{\"type\":\"string\"}}]"));
-    if (r->kind) {
-        openapi_kind(o, (unsigned)r->kind, name);
+    struct str own = json_str(json_get(entry, "request")); // of a dialect that translates
+    if (r->kind || own.n) {
+        if (own.n) str_copy_z(name, sizeof name, own);
+        else openapi_kind(o, (unsigned)r->kind, name);
         buf_str(b, STR(",\"requestBody\":{\"required\":true,\"content\":{"));
         put_schema_ref(b, "application/json", str_c(name));
         buf_str(b, STR("}}"));

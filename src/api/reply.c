@@ -10,6 +10,7 @@
 #include "api/api_int.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "conf/options.h"
 #include "base/utf8.h"
 
 static const char *finish_name(const struct answer *an)
@@ -139,6 +140,20 @@ static void put_head(struct buf *b, const struct call *c, const char *object)
         json_put_str(b, c->fingerprint);
     }
     buf_str(b, STR(",\"choices\":["));
+}
+
+/* The members that hold thinking: clients look for one or the other. */
+static void put_reasoning(struct buf *b, const struct call *c, struct str text)
+{
+    if (c->reasoning_field != THINK_REASONING) {
+        buf_str(b, STR("\"reasoning_content\":"));
+        json_put_str(b, text);
+    }
+    if (c->reasoning_field == THINK_BOTH) buf_byte(b, ',');
+    if (c->reasoning_field != THINK_CONTENT) {
+        buf_str(b, STR("\"reasoning\":"));
+        json_put_str(b, text);
+    }
 }
 
 static void put_usage(struct buf *b, const struct chat_usage *u)
@@ -292,27 +307,13 @@ void reply_stream_end(struct call *c)
     http_stream_end(c->http);
 }
 
-/* "reasoning_content":"...", under the name or names that are wanted. */
-static void put_reasoning(struct buf *b, enum api_reasoning how, struct str text)
-{
-    if (how != API_REASONING_SHORT) {
-        buf_str(b, STR("\"reasoning_content\":"));
-        json_put_str(b, text);
-    }
-    if (how == API_REASONING_BOTH) buf_byte(b, ',');
-    if (how != API_REASONING_CONTENT) {
-        buf_str(b, STR("\"reasoning\":"));
-        json_put_str(b, text);
-    }
-}
-
 static void stream_reasoning(struct call *c, int choice, struct str text)
 {
-    if (c->a->conf.reasoning == API_REASONING_NONE) return;
+    if (c->reasoning_field == THINK_NONE) return;
     struct buf *b = chunk_begin(c, choice);
 
     buf_str(b, STR("\"delta\":{"));
-    put_reasoning(b, c->a->conf.reasoning, text);
+    put_reasoning(b, c, text);
     buf_byte(b, '}');
     chunk_close(c, choice, b, text.n);
 }
@@ -370,15 +371,15 @@ static void keep_event(struct answer *an, const struct chat_event *ev)
     }
 }
 
-static void put_message(struct buf *b, const struct answer *an, enum api_reasoning how)
+static void put_message(struct buf *b, const struct call *c, const struct answer *an)
 {
     buf_str(b, STR("\"message\":{\"role\":\"assistant\",\"content\":"));
     if (an->text.n == 0 && an->n_call) buf_str(b, STR("null"));
     else json_put_str(b, buf_text(&an->text));
     buf_str(b, STR(",\"refusal\":null"));
-    if (an->reasoning.n && how != API_REASONING_NONE) {
+    if (an->reasoning.n && c->reasoning_field != THINK_NONE) {
         buf_byte(b, ',');
-        put_reasoning(b, how, buf_text(&an->reasoning));
+        put_reasoning(b, c, buf_text(&an->reasoning));
     }
     if (an->n_call) {
         buf_str(b, STR(",\"tool_calls\":["));
@@ -427,7 +428,7 @@ static bool put_whole(struct buf *b, struct call *c)
         lost |= an->text.failed || an->reasoning.failed || an->calls.failed || an->lps.failed;
         buf_printf(b, "%s{\"index\":%d,", i ? "," : "", i);
         if (c->kind == API_CHAT) {
-            put_message(b, an, c->a->conf.reasoning);
+            put_message(b, c, an);
         } else {
             buf_str(b, STR("\"text\":"));
             json_put_str(b, buf_text(&an->text));

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "api/caps.h"
 #include "api/field_int.h"
 #include "base/limits.h"
 
@@ -34,10 +35,14 @@ static int set_int(struct parse *p, const struct field *f, const struct json *v,
     return 0;
 }
 
-static void note_ignored(struct api_req *q, struct str name)
+void api_req_ignore(struct api_req *q, struct str name)
 {
-    size_t at = strlen(q->ignored);
+    size_t     at   = strlen(q->ignored);
+    struct str rest = str_c(q->ignored), had;
 
+    while (rest.n && str_cut(&rest, ',', &had))
+        if (str_eq(str_trim(had), name)) return;
+    q->n_ignored++;
     for (size_t i = 0; i < name.n; i++) { // it goes into a header: plain names only
         char c = name.p[i];
         if (c <= 0x20 || c >= 0x7f || c == ',') return;
@@ -80,7 +85,7 @@ static int one_field(struct parse *p, const struct field *f, const struct json *
         return 0;
     }
     case FIELD_PARSE: return f->parse(p, f->name, v, e);
-    case FIELD_IDLE: note_ignored(p->q, str_c(f->name)); return 0;
+    case FIELD_IDLE: api_req_ignore(p->q, str_c(f->name)); return 0;
     case FIELD_REFUSE:
         if (asks_nothing(v)) return 0;
         break;
@@ -203,9 +208,10 @@ static int finish(struct parse *p, struct err *e)
         return err_param(e, ERR_INVALID_VALUE, "top_logprobs", "top_logprobs needs logprobs to be true");
     int rc = join_lengths(p, e);
     if (rc == 0) rc = join_counts(p, e);
+    if (rc == 0) rc = field_choice_check(p, e);
     if (rc < 0) return rc;
     if (p->stream_options_given && !q->stream) {
-        note_ignored(q, STR("stream_options"));
+        api_req_ignore(q, STR("stream_options"));
         q->include_usage = false;
     }
     return join_kwargs(p, e);
@@ -236,8 +242,9 @@ int api_req_parse(struct str body, enum api_kind kind, struct arena *a, struct a
     for (struct json_it it = json_it(json_root(doc)); rc == 0 && json_next(&it);) {
         const struct field *f = find(it.key, kind);
         if (json_kind(it.val) == JSON_T_NULL) continue; // the same as absent
+        ret->given |= caps_bit(it.key);
         if (f) rc = one_field(&p, f, it.val, e);
-        else note_ignored(ret, it.key);
+        else api_req_ignore(ret, it.key);
     }
     p.root = json_root(doc);
     if (rc == 0) rc = finish(&p, e);

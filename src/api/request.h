@@ -47,11 +47,15 @@ struct api_req {
     bool with_documents; // the reply repeats them
     int  top_n;          // results wanted; 0: all
 
-    char ignored[API_IGNORED_BYTES]; // "user, metadata": accepted, without effect
+    char     ignored[API_IGNORED_BYTES]; // "user, metadata": accepted, without effect
+    int      n_ignored;                  // how many, also those that the list has no place for
+    uint64_t given;                      // bits of fields that not all engines obey (caps.h)
 };
 
 /* What a request that says nothing asks for. */
 void api_req_init(enum api_kind kind, struct api_req *ret);
+/* One more field without effect. */
+void api_req_ignore(struct api_req *q, struct str name);
 
 /* Parse body. Everything kept is in `a`. Errors name the field (param), the value found and what is
  * allowed. null counts as absent. */

@@ -6,6 +6,7 @@
 #include "api/openapi.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "conf/conf.h"
 #include "os/fd.h"
 #include "prog/bench.h"
 #include "prog/cli.h"
@@ -37,6 +38,8 @@ static int run_bench(const struct settings *s)
 
 static const struct command commands[] = {
     { "serve", "--model FILE [options]", "Serve models over the OpenAI API.", OPT_SERVE, 0, supervisor_main },
+    { "check-config", "FILE [options]", "What a configuration would serve, or what is wrong with it.", OPT_SERVE, 1,
+      cli_check_config },
     { "run", "--model FILE [PROMPT]", "Chat with a model in the terminal.", OPT_RUN, 1, cli_run },
     { "show", "--model FILE", "What a model file holds.", OPT_SHOW, 0, cli_show },
     { "bench", "--model FILE | --serve URL", "Measure a model's or a server's speed.", OPT_BENCH, 0, run_bench },
@@ -120,12 +123,15 @@ static int run_command(const struct command *c, int argc, char **argv)
     for (int i = 0; i < argc; i++)
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) return print_command_help(c);
     arena_init(&a, MIB(4));
-    if (opt_parse(&s, c->roles, argc, argv, &a, rest, &n_rest, &e) < 0) {
+    const struct conf_source src = { .roles = c->roles, .argc = argc, .argv = argv,
+                                     .rest = c->n_arg && c->run == cli_check_config };
+    if (conf_load(&src, &s, &a, rest, &n_rest, &e) < 0) {
         fprintf(stderr, "curlew %s: %s\n", c->name, e.msg);
         status = PROG_USAGE;
     } else {
-        s.arg  = (struct opt_list){ rest, n_rest };
-        status = c->run(&s);
+        s.arg    = (struct opt_list){ rest, n_rest };
+        s.source = &src;
+        status   = c->run(&s);
     }
     arena_release(&a);
     return status;

@@ -56,18 +56,15 @@ static bool has_token(const void *ctx, const char *token)
     return ctx && tok_find(ctx, str_c(token)) >= 0;
 }
 
-/* The template that the settings name; 0 with *text set, 1 when they name none. */
-static int named_template(struct serve_model *m, const struct settings *s, const struct engine_file *file,
-                          int n_file, struct str *text, struct err *e)
+/* The template that the settings name. */
+static int chosen_template(struct serve_model *m, const char *name, int fd, struct str *text, struct err *e)
 {
-    for (int i = 1; i < n_file; i++) {
-        if (!str_eq(str_c(file[i].name), STR(MODELS_TEMPLATE))) continue;
-        int rc = fd_read_all(file[i].fd, file[i].name, LIM_TMPL_BYTES, &m->arena, text, e);
-        return rc < 0 ? rc : tmpl_compile(STR("--chat-template"), *text, &m->tmpl, e);
-    }
-    if (!s->chat_template.n) return 1;
-    *text = tmpl_builtin(str_c(s->chat_template.v[0]));
-    return tmpl_compile(str_c(s->chat_template.v[0]), *text, &m->tmpl, e);
+    int rc = 0;
+
+    if (fd >= 0) rc = fd_read_all(fd, name, LIM_CHAT_TEMPLATE, &m->arena, text, e);
+    else *text = tmpl_builtin(str_c(name));
+    if (rc == 0 && !text->p) rc = err_set(e, ERR_BAD_CONFIG, "chat-template: \"%.60s\" is not known", name);
+    return rc < 0 ? rc : tmpl_compile(str_c(name), *text, &m->tmpl, e);
 }
 
 /* The model's own template if it has one that compiles, else the built-in one that suits it. */
@@ -90,7 +87,7 @@ static int find_template(struct serve_model *m, const struct gguf *g, const char
 }
 
 static int open_tok(struct serve_model *m, const struct settings *s, const struct engine_info *i,
-                    const struct engine_file *file, int n_file, const char *id, struct str *template_text,
+                    const struct engine_file *file, const char *id, int template_fd, struct str *template_text,
                     struct err *e)
 {
     struct gguf *g  = NULL;
@@ -105,8 +102,9 @@ static int open_tok(struct serve_model *m, const struct settings *s, const struc
             rc = err_set(e, ERR_BAD_FILE, "%s: the vocabulary has %d tokens, the model's output %d", file->name,
                          tok_n(m->tok), i->n_vocab);
     }
-    if (rc == 0) rc = named_template(m, s, file, n_file, template_text, e);
-    if (rc == 1) rc = find_template(m, g, id, template_text, e);
+    if (rc == 0)
+        rc = s->chat_template ? chosen_template(m, s->chat_template, template_fd, template_text, e)
+                              : find_template(m, g, id, template_text, e);
     gguf_close(g);
     return rc;
 }
@@ -133,16 +131,17 @@ static int describe(struct serve_model *m, const struct engine_info *i, const st
     return m->info.fingerprint.p ? 0 : err_nomem(e, "describing the model");
 }
 
-int serve_model_open(const struct settings *s, const char *id, const struct engine_file *file, int n_file,
-                     struct engine_cache *cache, struct serve_model *ret, struct err *e)
+int serve_model_open(const struct settings *s, const char *id, const struct serve_files *f, struct serve_model *ret,
+                     struct err *e)
 {
+    const struct engine_file *file = f->file;
     struct serve_model m = { 0 };
     struct engine_info i;
     struct session_conf sc;
     struct str          text = STR("");
-    struct engine_conf  ec   = { .file = file, .n_file = n_file, .n_thread = (int)s->threads,
+    struct engine_conf  ec   = { .file = file, .n_file = f->n_file, .n_thread = (int)s->threads,
                                  .n_ctx = s->ctx ? (int)s->ctx : CTX_DEFAULT, .n_seq = (int)s->parallel,
-                                 .n_batch = (int)s->batch, .kv_bytes = s->kv_bytes, .cache = cache,
+                                 .n_batch = (int)s->batch, .kv_bytes = s->kv_bytes, .cache = f->cache,
                                  .kv_type = (enum engine_kv)s->kv_type };
 
     if (ec.n_batch < ec.n_seq) ec.n_batch = ec.n_seq;
@@ -151,11 +150,11 @@ int serve_model_open(const struct settings *s, const char *id, const struct engi
     if (rc == 0) rc = m.ops->open(&ec, &m.engine, e);
     if (rc < 0) goto fail;
     m.ops->info(m.engine, &i);
-    rc = open_tok(&m, s, &i, file, n_file, id, &text, e);
+    rc = open_tok(&m, s, &i, file, id, f->template_fd, &text, e);
     if (rc < 0) goto fail;
     struct split_form form = split_detect(text);
-    if (s->answer_format.n && !split_form_by_name(str_c(s->answer_format.v[0]), &form)) {
-        rc = err_set(e, ERR_BAD_CONFIG, "--answer-format: \"%.60s\" is not known", s->answer_format.v[0]);
+    if (s->answer_format && !split_form_by_name(str_c(s->answer_format), &form)) {
+        rc = err_set(e, ERR_BAD_CONFIG, "--answer-format: \"%.60s\" is not known", s->answer_format);
         goto fail;
     }
 

@@ -29,6 +29,7 @@ struct worker {
     struct engine_file file[FILES_MAX];
     int                n_file;
     struct engine_cache cache; // fd -1: none
+    int                template_fd; // of a chat template in a file, or -1
     struct str         id;
     bool               load, stop;
     int                front_fd; // of a FRONT_LINK not yet taken up, or -1
@@ -83,6 +84,11 @@ static int on_sup(void *ctx, struct chan *c, const struct chan_msg *m, struct er
     if (m->type == MSG_FILE) return on_file(w, m, e);
     if (m->type == MSG_CACHE) return on_cache(w, m, e);
     if (m->type == MSG_LOAD) return on_load(w, m->body, e);
+    if (m->type == MSG_TEMPLATE) {
+        if (w->template_fd >= 0) close(w->template_fd);
+        w->template_fd = m->fd;
+        return 0;
+    }
     if (m->type == MSG_FRONT_LINK) {
         if (w->front_fd >= 0) close(w->front_fd);
         w->front_fd = m->fd;
@@ -255,8 +261,9 @@ static int start(struct worker *w, struct err *e)
     rc = sandbox_enter(SANDBOX_WORKER_LOAD, &landlock, e); // rights go before the first byte is read
     if (rc < 0) return rc;
     log_debug("sandbox", "landlock=%s", landlock ? "yes" : "no");
-    int load_rc = serve_model_open(&w->s, w->id.p, w->file, w->n_file,
-                                   w->cache.fd >= 0 ? &w->cache : NULL, &w->m, &why);
+    const struct serve_files files = { .file = w->file, .n_file = w->n_file, .template_fd = w->template_fd,
+                                       .cache = w->cache.fd >= 0 ? &w->cache : NULL };
+    int load_rc = serve_model_open(&w->s, w->id.p, &files, &w->m, &why);
     if (load_rc == 0) load_rc = sandbox_enter(SANDBOX_WORKER_RUN, NULL, &why);
     rc = report(w, load_rc, &why, e);
     if (rc == 0 && load_rc < 0) w->stop = true;
@@ -265,7 +272,7 @@ static int start(struct worker *w, struct err *e)
 
 int worker_main(const char *label)
 {
-    struct worker w = { .front_fd = -1, .cache.fd = -1 };
+    struct worker w = { .front_fd = -1, .template_fd = -1, .cache.fd = -1 };
     struct err    e;
     int           rc;
 
@@ -282,6 +289,7 @@ int worker_main(const char *label)
     if (w.front_fd >= 0) close(w.front_fd);
     fd_close(&w.cache.fd);
     for (int i = 0; i < w.n_file; i++) close(w.file[i].fd);
+    if (w.template_fd >= 0) close(w.template_fd);
     arena_release(&w.arena);
     return rc < 0 ? PROG_FAILED : PROG_OK;
 }

@@ -52,12 +52,14 @@ int choice_init(struct choice *ch, struct sess_req *rq, int index, struct err *e
     int rc = stop_init(&ch->stop, rq->r.stop, rq->r.n_stop, e);
     if (rc == 0) rc = init_split(ch, e);
     if (rc < 0 || !(s->info.caps & ENGINE_FORWARD)) return rc;
-    return sess_sampler_new(ch, e);
+    rc = sess_sampler_new(ch, e);
+    return rc < 0 ? rc : hold_begin(ch, e);
 }
 
 void choice_release(struct choice *ch)
 {
     if (!ch->rq) return; // never initialised
+    hold_end(ch);
     sampler_free(ch->sampler);
     stop_release(&ch->stop);
     split_free(ch->split);

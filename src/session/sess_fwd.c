@@ -96,7 +96,8 @@ static int advance(struct session *s, const struct sched_run *run, int row, stru
     struct choice   *ch   = &rq->choice[run->choice];
     float           *logits;
     int32_t          tok;
-    bool             over = false;
+    bool             over = false, complete = false;
+    const uint64_t  *mask;
 
     if (!ch->begun) begin(ch);
     if (rq->r.n_max == 0) { // only the prompt was asked for
@@ -104,14 +105,20 @@ static int advance(struct session *s, const struct sched_run *run, int row, stru
         return choice_end(ch, CHAT_FINISH_LENGTH, e);
     }
     logits = s->c.ops->logits(s->c.engine, row);
-    int rc;
+    int rc = hold_mask(ch, &mask, e);
+    if (rc < 0) return rc;
     for (bool muted = sess_mute(ch, logits);; muted = false) { // again when nothing else was possible
-        rc = sampler_sample(ch->sampler, s->scratch, logits, NULL, &tok, e);
+        rc = sampler_sample(ch->sampler, s->scratch, logits, mask, &tok, e);
         if (muted) sess_unmute(ch, logits);
         if (rc == 0 || !muted) break;
     }
     if (rc == 0) rc = choice_token(ch, tok, logits, &over, e);
+    if (rc == 0 && !over) rc = hold_token(ch, tok, &complete, e);
     if (rc < 0) return rc;
+    if (complete) { // no token can follow: not worth a pass for the end-of-text
+        sched_finish(s->sched, run->seq);
+        return choice_end(ch, CHAT_FINISH_STOP, e);
+    }
     if (over) {
         sched_finish(s->sched, run->seq);
         return 0;

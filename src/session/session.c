@@ -45,6 +45,7 @@ static void free_req(struct sess_req *rq)
     s->n_req--;
     for (int i = 0; i < rq->r.n_choice; i++) choice_release(&rq->choice[i]);
     embd_free(rq->embd);
+    constrain_unref(rq->form);
     ids_release(&rq->prompt);
     arena_release(&rq->arena);
     mem_free(rq);
@@ -58,6 +59,7 @@ void session_free(struct session *s)
     if (s->sched) fwd_free(s);
     if (s->enc) enc_free(s);
     sample_scratch_free(s->scratch);
+    hold_free(s);
     buf_release(&s->out);
     mem_free(s);
 }
@@ -108,22 +110,14 @@ void sess_choice_ended(struct choice *ch)
 
 /* --- coming and going --- */
 
-/* A field that only curlew's own sampling can obey, or NULL. */
+/* A field about tokens that only curlew's own loop can obey, or NULL. How freely an engine draws is another matter:
+ * the API lists such fields as ignored. */
 static const char *needs_logits(const struct chat_req *r)
 {
-    const struct chat_params *p = &r->params;
-
     if (r->ignore_eos) return "ignore_eos";
     if (r->n_min) return "min_tokens";
     if (r->n_stop_tok) return "stop_token_ids";
     if (r->fill) return "suffix";
-    if (p->typical_p < 1) return "typical_p";
-    if (p->top_n_sigma > 0) return "top_n_sigma";
-    if (p->dyn_temp_range > 0) return "dynatemp_range";
-    if (p->xtc_probability > 0) return "xtc_probability";
-    if (p->dry_multiplier != 0) return "dry_multiplier";
-    if (p->mirostat) return "mirostat";
-    if (p->n_order) return "samplers";
     return NULL;
 }
 
@@ -142,6 +136,12 @@ static int check_caps(const struct session *s, const struct chat_req *r, struct 
         return err_param(e, ERR_UNSUPP_PARAM, "prompt", "this model's engine takes text, not token ids");
     const char *name = needs_logits(r);
     if (name) return err_param(e, ERR_UNSUPP_PARAM, name, "%s is not available with this model's engine", name);
+    if (r->format != CHAT_FORMAT_TEXT)
+        return err_param(e, ERR_UNSUPP_PARAM, r->format_field.p ? r->format_field.p : "response_format",
+                         "this model's engine runs its own loop and cannot be held to a format; leave the field out");
+    if (r->n_tool && (r->choice == CHAT_CHOICE_REQUIRED || r->choice == CHAT_CHOICE_NAMED))
+        return err_param(e, ERR_UNSUPP_VALUE, "tool_choice",
+                         "this model's engine runs its own loop and cannot be made to call a tool; none and auto work");
     return 0;
 }
 
@@ -163,6 +163,7 @@ static int begin_answer(struct sess_req *rq, struct err *e)
     int rc = check_caps(rq->s, &rq->r, e);
 
     if (rc == 0) rc = sess_prompt(rq, e);
+    if (rc == 0 && forwards(rq->s)) rc = hold_request(rq, e);
     for (int i = 0; rc == 0 && i < rq->r.n_choice; i++) rc = choice_init(&rq->choice[i], rq, i, e);
     if (rc == 0) rc = forwards(rq->s) ? fwd_submit(rq, e) : gen_submit(rq, e);
     return rc;

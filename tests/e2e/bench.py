@@ -41,7 +41,7 @@ def test_peer():
         r = json.loads(done.stdout)
         assert r["peer_prefill_tok_s"] == 200 and r["peer_decode_tok_s"] == 4, r
         assert abs(r["prefill_ratio"] - r["prefill_tok_s"] / 200) < 0.001, r
-        assert abs(r["decode_ratio"] - r["decode_tok_s"] / 4) < 0.001, r
+        assert abs(r["decode_ratio"] - r["decode_tok_s"] / 4) < 0.003, r  # each is rounded
         with open(os.path.join(folder, "calls"), encoding="utf-8") as f:
             calls = f.read().splitlines()
         assert calls == ["-m %s -p 8 -n 2 -t 1 -r 1 -o json" % MODEL] * 3, calls

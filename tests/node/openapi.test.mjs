@@ -21,7 +21,7 @@ function check(ref, value, where) {
 function operation(method, path) {
   const plain = path.split("?")[0];
   for (const [pattern, methods] of Object.entries(doc.paths)) {
-    const re = new RegExp("^" + pattern.replace(/[.]/g, "\\.").replace("{name}", "[^/]+") + "$");
+    const re = new RegExp("^" + pattern.replace(/[.]/g, "\\.").replace("{name}", ".+") + "$");
     if (re.test(plain)) return methods[method.toLowerCase()];
   }
   return undefined;
