@@ -451,7 +451,7 @@ const struct field field_table[] = {
     { "top_n", FIELD_INT, RERANK, 1, LIM_CTX, AT(top_n), NULL, "Only the best so many." },
     { "return_documents", FIELD_BOOL, RERANK, 0, 0, AT(with_documents), NULL, "The reply repeats the documents." },
 
-    { "user", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Who asks." },
+    { "user", FIELD_IDLE, BOTH | EMBED, 0, 0, 0, NULL, "Who asks." },
     { "safety_identifier", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Who asks." },
     { "metadata", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Labels; nothing is stored here." },
     { "store", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Nothing is stored here." },
