@@ -351,7 +351,7 @@ static int field_extra(struct parse *p, const char *name, const struct json *v, 
 
 #define AT(f)    offsetof(struct api_req, f)
 #define PAR(f)   offsetof(struct api_req, r.params.f)
-#define BOTH     (API_CHAT | API_COMPLETION | API_INFILL)
+#define BOTH     (API_CHAT | API_COMPLETION | API_INFILL | API_NATIVE)
 #define CHAT     API_CHAT
 #define COMPL    API_COMPLETION
 #define TEXT     API_TEXT
@@ -362,7 +362,7 @@ static int field_extra(struct parse *p, const char *name, const struct json *v, 
 const struct field field_table[] = {
     { "model", FIELD_STR, BOTH | TEXT | EMBED | RERANK, 0, 0, AT(model), NULL, "Id of the model." },
     { "messages", FIELD_PARSE, CHAT | TEXT, 0, 0, 0, field_messages, "The conversation." },
-    { "prompt", FIELD_PARSE, COMPL, 0, 0, 0, field_prompt, "Text, token ids, or a list of either." },
+    { "prompt", FIELD_PARSE, COMPL | API_NATIVE, 0, 0, 0, field_prompt, "Text, token ids, or a list of either." },
     { "stream", FIELD_BOOL, BOTH, 0, 0, AT(stream), NULL, "Answer as server-sent events." },
     { "stream_options", FIELD_PARSE, BOTH, 0, 0, 0, field_stream_options, "include_usage: a last chunk with usage. include_obfuscation: padding in chunks with text." },
     { "max_tokens", FIELD_PARSE, BOTH, 0, 0, 0, field_max_tokens, "Most tokens to generate." },

@@ -309,7 +309,8 @@ static void reap(struct supervisor *sv)
             if (c->pid != pid) continue;
             bool told = c->kill_us != 0;
             ended(sv, c);
-            repack_close(&sv->repack[i]);
+            /* gone before it said what it thinks of the cache: perhaps because of it (a disk that cannot be read) */
+            repack_settle(&sv->repack[i], sv->stopping || told ? ENGINE_CACHE_NONE : ENGINE_CACHE_STALE);
             if (sv->served[i].leaving) {
                 c->again_us = 0; // nobody else comes in its place
                 if (told) free_model(sv, i);

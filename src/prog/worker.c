@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "os/chan.h"
+#include "os/cpu.h"
 #include "os/fd.h"
 #include "os/proc.h"
 #include "os/sandbox.h"
@@ -258,6 +259,7 @@ static int start(struct worker *w, struct err *e)
     if (rc < 0) return rc;
     log_init((enum log_level)w->s.log_level, arena_printf(&w->arena, "worker[" STR_FMT "]", STR_ARG(w->id)).p);
 
+    if (cpu_confine((int)w->s.threads)) log_info("strong_cores", "threads=%d", (int)w->s.threads); // reads /sys
     rc = sandbox_enter(SANDBOX_WORKER_LOAD, &landlock, e); // rights go before the first byte is read
     if (rc < 0) return rc;
     log_debug("sandbox", "landlock=%s", landlock ? "yes" : "no");

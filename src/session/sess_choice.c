@@ -121,6 +121,21 @@ void choice_prompt_lp(struct choice *ch, int32_t tok, const float *logits)
 
 /* --- text --- */
 
+/* The prompt comes back as text in front of each answer. */
+void choice_echo(struct choice *ch)
+{
+    struct sess_req  *rq = ch->rq;
+    struct buf        b;
+    struct err        e;
+    struct chat_event ev = { .kind = CHAT_EV_TEXT, .choice = ch->index, .text = rq->text };
+
+    buf_init(&b, LIM_PROMPT_BYTES * 4);
+    if (rq->r.n_prompt_tok && tok_decode(rq->s->c.tok, rq->prompt.id, rq->prompt.n, false, &b, &e) == 0)
+        ev.text = buf_text(&b);
+    if (ev.text.n) sess_emit(rq, &ev);
+    buf_release(&b);
+}
+
 static void on_split(void *ctx, const struct chat_event *ev)
 {
     struct choice    *ch   = ctx;

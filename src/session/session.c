@@ -47,6 +47,7 @@ static void free_req(struct sess_req *rq)
     embd_free(rq->embd);
     constrain_unref(rq->form);
     ids_release(&rq->prompt);
+    ids_release(&rq->breaker);
     arena_release(&rq->arena);
     mem_free(rq);
 }
@@ -188,6 +189,7 @@ static int take(struct session *s, uint32_t id, const struct chat_req *r, struct
     s->n_req++;
     rq->since_us = clock_mono_us();
     ids_init(&rq->prompt, LIM_CTX);
+    ids_init(&rq->breaker, LIM_DRY_BREAKERS);
 
     int rc = vectors_wanted(r) ? begin_vectors(rq, e) : begin_answer(rq, e);
     if (rc < 0) free_req(rq);

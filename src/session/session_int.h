@@ -63,6 +63,7 @@ struct sess_req {
     struct arena      arena;
     struct chat_req   r;
     struct ids        prompt;      // tokens; empty for text engines
+    struct ids        breaker;     // DRY: tokens that it does not look across
     struct str        text;        // rendered prompt
     int               n_bos;       // tokens at the head that are not the client's
     int               n_prompt, n_cached;
@@ -122,6 +123,8 @@ NODISCARD int  choice_token(struct choice *ch, int32_t tok, const float *logits,
 NODISCARD int  choice_bytes(struct choice *ch, struct str bytes, bool *over, struct err *e);
 /* The answer ends here, for this reason. */
 NODISCARD int  choice_end(struct choice *ch, enum chat_finish why, struct err *e);
+/* The prompt as text in front of the answer (echo). */
+void           choice_echo(struct choice *ch);
 /* A prompt token's log-probability (echo); logits NULL: there is none (the first). */
 void           choice_prompt_lp(struct choice *ch, int32_t tok, const float *logits);
 
