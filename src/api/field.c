@@ -472,11 +472,11 @@ const struct field field_table[] = {
     { "encoding_format", FIELD_PARSE, EMBED, 0, 0, 0, field_encoding, "float or base64 (little-endian f32)." },
     { "dimensions", FIELD_INT, EMBED, 1, LIM_EMBD, AT(r.n_dim), NULL, "Only so many values, scaled to length 1 again." },
     { "query", FIELD_PARSE, RERANK, 0, 0, 0, field_query, "What the documents are compared with." },
-    { "documents", FIELD_PARSE, RERANK, 0, 0, 0, field_documents, "Texts, or objects with a text." },
+    { "documents", FIELD_PARSE, RERANK, 0, 0, 0, field_rank_documents, "Texts, or objects with a text." },
     { "top_n", FIELD_INT, RERANK, 1, LIM_CTX, AT(top_n), NULL, "Only the best so many." },
     { "return_documents", FIELD_BOOL, RERANK, 0, 0, AT(with_documents), NULL, "The reply repeats the documents." },
 
-    { "user", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Who asks." },
+    { "user", FIELD_IDLE, BOTH | EMBED, 0, 0, 0, NULL, "Who asks." },
     { "safety_identifier", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Who asks." },
     { "metadata", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Labels; nothing is stored here." },
     { "store", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Nothing is stored here." },
