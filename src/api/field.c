@@ -206,6 +206,9 @@ static int field_stream_options(struct parse *p, const char *name, const struct 
         return field_type_err("stream_options.include_obfuscation", o, "a boolean", e);
     p->q->include_usage     = json_bool(u);
     p->q->obfuscate         = json_bool(o);
+    for (struct json_it it = json_it(v); json_next(&it);)
+        if (!str_eq(it.key, STR("include_usage")) && !str_eq(it.key, STR("include_obfuscation")))
+            api_req_ignore(p->q, it.key);
     p->stream_options_given = true;
     return 0;
 }
