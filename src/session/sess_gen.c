@@ -38,7 +38,7 @@ struct gen {
     enum gen_state           state;
     struct engine_gen        job;
     bool                     stop; // what comes now is not wanted
-    struct buf               box;  // pieces: u32 length, bytes
+    struct buf               box;  // pieces: i32 token, str text
     struct engine_gen_result result;
     int                      rc;
     struct err               err;
@@ -59,12 +59,12 @@ static bool on_piece(void *ctx, const struct engine_piece *piece)
     struct gen *g = ctx;
 
     pthread_mutex_lock(&g->lock);
-    while (!g->stop && g->box.n && g->box.n + piece->n + 4 > BOX_BYTES)
+    while (!g->stop && g->box.n && g->box.n + piece->n + 8 > BOX_BYTES)
         pthread_cond_wait(&g->wake, &g->lock);
     bool go_on = !g->stop;
     if (go_on) {
-        pack_u32(&g->box, (uint32_t)piece->n);
-        buf_put(&g->box, piece->text, piece->n);
+        pack_i32(&g->box, piece->tok);
+        pack_str(&g->box, g->s->tok_out ? STR("") : (struct str){ piece->text, piece->n });
         go_on = !g->box.failed;
     }
     pthread_mutex_unlock(&g->lock);
@@ -106,7 +106,7 @@ int gen_new(struct session *s, struct err *e)
     if (!g) return err_nomem(e, "starting a session");
     g->s        = s;
     g->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    buf_init(&g->box, PIECE_BYTES + 4);
+    buf_init(&g->box, PIECE_BYTES + 8);
     pthread_mutex_init(&g->lock, NULL);
     pthread_cond_init(&g->wake, NULL);
     if (g->event_fd < 0 || pthread_create(&g->thread, NULL, gen_thread, g) != 0) {
@@ -244,13 +244,28 @@ static void begin_next(struct gen *g)
     run(g);
 }
 
+/* A runtime may call with no token: nothing was generated then. */
+static int show_token(struct choice *ch, int32_t tok, bool *over, struct err *e)
+{
+    int n = tok_n(ch->rq->s->c.tok);
+
+    if (tok < 0) return 0;
+    if (tok >= n)
+        return err_set(e, ERR_INTERNAL, "the engine gave token %d, the vocabulary has %d: the tokenizer beside the "
+                       "model is another model's", tok, n);
+    return choice_token(ch, tok, NULL, over, e);
+}
+
 /* Give the pieces in `box` to the choice that runs. */
 static int show(struct gen *g, const struct buf *box, bool *over, struct err *e)
 {
-    struct unpack u = unpack_init(buf_text(box));
+    struct unpack  u  = unpack_init(buf_text(box));
+    struct choice *ch = &g->rq->choice[g->choice];
 
     while (u.n && !*over) {
-        int rc = choice_bytes(&g->rq->choice[g->choice], unpack_str(&u), over, e);
+        int32_t    tok  = unpack_i32(&u);
+        struct str text = unpack_str(&u);
+        int        rc   = g->s->tok_out ? show_token(ch, tok, over, e) : choice_bytes(ch, text, over, e);
         if (rc < 0) return rc;
     }
     return 0;
@@ -296,7 +311,7 @@ bool gen_step(struct session *s)
     (void)got; // nothing there is fine
     pthread_mutex_lock(&g->lock);
     box = g->box; // take the box away, leave an empty one
-    buf_init(&g->box, PIECE_BYTES + 4);
+    buf_init(&g->box, PIECE_BYTES + 8);
     ended      = g->state == GEN_ENDED;
     result     = g->result;
     engine_rc  = g->rc;
@@ -307,6 +322,7 @@ bool gen_step(struct session *s)
     pthread_cond_broadcast(&g->wake);
     pthread_mutex_unlock(&g->lock);
     if (ended) drop_prompt(g);
+    if (ended && engine_rc == -ERR_ENGINE_GONE) s->broken = true;
     if (again) s->c.ops->abort(s->c.engine);
 
     if (g->rq && !g->rq->choice[g->choice].done) {

@@ -67,6 +67,8 @@ struct session {
     struct sched          *sched;   // forward engines
     struct sample_scratch *scratch; // forward engines
     struct gen            *gen;     // engines with a loop of their own
+    bool                   tok_out; // answers come as token ids, not as text
+    bool                   broken;  // session_broken
 };
 
 /* session.c */
