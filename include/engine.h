@@ -56,6 +56,7 @@ struct engine_conf {
     int                       n_seq;    // sequences that should run at once, >= 1
     int                       n_batch;  // most tokens of one forward, >= 1
     int64_t                   kv_bytes; // ceiling of the KV cache; 0: n_seq sequences of n_ctx
+    const void               *own;      // options of this engine alone, as its header says; or NULL
 };
 
 /* What the opened engine is. Strings are borrowed from the engine. */

@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/utf8.h"
 #include "os/fd.h"
+#include "prog/npu.h"
 
 static const char *base_name(const char *path)
 {
@@ -23,6 +24,7 @@ static int choose_id(const struct settings *s, int i, struct model_spec *m, stru
     if (i < s->alias.n) id = str_c(s->alias.v[i]);
     else if (str_ends(id, STR(".gguf"))) id.n -= 5;
     else if (str_ends(id, STR(".script"))) id.n -= 7;
+    else if (str_ends(id, STR(".rkllm"))) id.n -= 6;
     if (id.n == 0 || id.n > LIM_MODEL_NAME || !utf8_valid(id))
         return err_set(e, ERR_BAD_CONFIG, "%s: the model's name is %zu bytes, 1 to %d of UTF-8 are "
                        "allowed; choose one with --alias", m->path, id.n, LIM_MODEL_NAME);
@@ -46,10 +48,10 @@ int models_open(const struct settings *s, struct arena *a, struct model_spec **r
     struct str  engine = str_c(s->engine);
     bool        script = str_starts(engine, STR("script:"));
     const char *file   = script ? s->engine + 7 : NULL;
-    int         n      = script ? 1 : s->model.n;
+    int         n      = script ? 1 : s->model.n, n_npu = 0;
 
-    if (!script && !str_eq(engine, STR("auto")) && !str_eq(engine, STR("cpu")))
-        return err_set(e, ERR_BAD_CONFIG, "--engine: \"%.60s\" is not known; auto, cpu and script:FILE are",
+    if (!script && !str_eq(engine, STR("auto")) && !str_eq(engine, STR("cpu")) && !str_eq(engine, STR("rkllm")))
+        return err_set(e, ERR_BAD_CONFIG, "--engine: \"%.60s\" is not known; auto, cpu, rkllm and script:FILE are",
                        s->engine);
     if (n == 0)
         return err_set(e, ERR_BAD_CONFIG, "no model: name a GGUF file with --model FILE");
@@ -64,6 +66,7 @@ int models_open(const struct settings *s, struct arena *a, struct model_spec **r
         m[i].base = base_name(m[i].path);
         int rc = fd_open_file(m[i].path, &m[i].fd, &m[i].size, e);
         if (rc == 0) rc = choose_id(s, i, &m[i], a, e);
+        if (rc == 0 && npu_is_rkllm(s, m[i].base)) rc = npu_open_beside(s, &m[i], n_npu++, a, e);
         if (rc < 0) {
             models_close(m, n);
             return rc;
@@ -81,5 +84,8 @@ int models_open(const struct settings *s, struct arena *a, struct model_spec **r
 
 void models_close(struct model_spec *m, int n)
 {
-    for (int i = 0; i < n; i++) fd_close(&m[i].fd);
+    for (int i = 0; i < n; i++) {
+        fd_close(&m[i].fd);
+        for (int k = 0; k < m[i].n_beside; k++) fd_close(&m[i].beside[k].fd);
+    }
 }

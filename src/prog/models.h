@@ -5,12 +5,25 @@
 #include "base/arena.h"
 #include "conf/options.h"
 
+#define MODEL_BESIDE 3 // most files of one model besides itself
+
+struct model_file {
+    const char *base; // what the worker calls it
+    int         fd;   // open for reading; owned
+    uint64_t    size;
+};
+
 struct model_spec {
     struct str  id;   // its name in the API
     const char *path; // in the settings
     const char *base; // path's last part, what the worker calls the file
     int         fd;   // open for reading; owned
     uint64_t    size;
+
+    struct model_file beside[MODEL_BESIDE]; // [n_beside]
+    int               n_beside;
+    bool              npu;        // runs in a vendor's library: prog/npu.h
+    int64_t           npu_domain;
 };
 
 /* Open every model of the settings. Error: the file and what is wrong with it; all are closed then. */

@@ -11,6 +11,8 @@
 #include "engines/script/script.h"
 #include "model/gguf.h"
 #include "os/fd.h"
+#include "prog/npu.h"
+#include "prog/vocab_hf.h"
 
 #define CTX_DEFAULT 8192 // of models that could do more: KV memory is reserved for it
 
@@ -26,6 +28,10 @@ static int choose(const struct settings *s, const struct engine_file *file, cons
     bool is_auto = str_eq(str_c(s->engine), STR("auto"));
 
     *ret = &engine_cpu;
+    if (npu_is_rkllm(s, file->name)) {
+        *ret = &engine_rkllm;
+        return 0;
+    }
     if (!str_starts(str_c(s->engine), STR("script:")) &&
         !(is_auto && str_ends(str_c(file->name), STR(".script"))))
         return 0;
@@ -56,29 +62,57 @@ static bool has_token(const void *ctx, const char *token)
 }
 
 /* The model's own template if it has one that compiles, else the built-in one that suits it. */
-static int find_template(struct serve_model *m, const struct gguf *g, const char *id, struct str *text,
-                         struct err *e)
+static int find_template(struct serve_model *m, const struct gguf *g, struct str own, const char *id,
+                         struct str *text, struct err *e)
 {
-    struct str own;
-
-    if (g && gguf_str(g, "tokenizer.chat_template", &own)) {
+    if (own.p || (g && gguf_str(g, "tokenizer.chat_template", &own))) {
         *text = arena_str(&m->arena, own);
         if (!text->p) return err_nomem(e, "reading the chat template");
         if (tmpl_compile(str_c(id), *text, &m->tmpl, e) == 0) return 0;
         log_warn("template_refused", "model=%s error=\"%s\" a built-in one is used", id, e->msg);
     }
     const char *name = tmpl_builtin_guess(str_c(id), has_token, m->tok);
-    if (!m->tok || tok_n(m->tok) <= 257) name = "chatml"; // bytes or text only: its markers are plain text
+    if ((!m->tok && m->ops != &engine_rkllm) || (m->tok && tok_n(m->tok) <= 257)) name = "chatml"; // bytes or text only: its markers are plain text
     *text = tmpl_builtin(str_c(name));
     log_info("template", "model=%s builtin=%s", id, name);
     return tmpl_compile(str_c(name), *text, &m->tmpl, e);
 }
 
-static int open_tok(struct serve_model *m, const struct engine_info *i, const struct engine_file *file,
-                    const char *id, struct str *template_text, struct err *e)
+/* What lies beside a model that has no vocabulary in it: tokenizer.json, its configuration and template. */
+static int open_beside(struct serve_model *m, const struct engine_file *file, int n_file, struct str *tmpl,
+                       struct err *e)
 {
-    struct gguf *g  = NULL;
-    int          rc = 0;
+    struct arena    a;
+    struct vocab_hf hf = { .tokenizer = STR_NULL };
+    int             rc = 0;
+
+    arena_init(&a, VOCAB_HF_BYTES + MIB(8));
+    for (int i = 1; rc == 0 && i < n_file; i++) {
+        struct str  name = str_c(file[i].name);
+        struct str *text = str_eq(name, STR("tokenizer.json"))          ? &hf.tokenizer
+                           : str_eq(name, STR("tokenizer_config.json")) ? &hf.config
+                           : str_eq(name, STR("chat_template.jinja"))   ? &hf.jinja
+                                                                        : NULL;
+        if (text) rc = fd_read_all(file[i].fd, file[i].name, VOCAB_HF_BYTES, &a, text, e);
+    }
+    if (rc == 0 && hf.tokenizer.p) {
+        rc = vocab_hf_open(&hf, &m->arena, &m->tok, tmpl, e);
+        if (rc < 0) rc = err_wrap(e, "tokenizer.json beside %s", file->name);
+    }
+    arena_release(&a);
+    return rc;
+}
+
+/* With the library's own template it gets the last message and nothing else. */
+#define LAST_MESSAGE "{{ messages[-1].content }}"
+
+static int open_tok(struct serve_model *m, const struct settings *s, const struct engine_info *i,
+                    const struct engine_file *file, int n_file, const char *id, struct str *template_text,
+                    struct err *e)
+{
+    struct gguf *g   = NULL;
+    struct str   own = STR_NULL;
+    int          rc  = 0;
 
     if (i->caps & ENGINE_BYTES) {
         rc = tok_from_bytes(&m->tok, e);
@@ -89,7 +123,9 @@ static int open_tok(struct serve_model *m, const struct engine_info *i, const st
             rc = err_set(e, ERR_BAD_FILE, "%s: the vocabulary has %d tokens, the model's output %d", file->name,
                          tok_n(m->tok), i->n_vocab);
     }
-    if (rc == 0) rc = find_template(m, g, id, template_text, e);
+    if (m->ops == &engine_rkllm) rc = open_beside(m, file, n_file, &own, e);
+    if (m->ops == &engine_rkllm && s->rkllm_template == RKLLM_WORD_LIBRARY) own = STR(LAST_MESSAGE);
+    if (rc == 0) rc = find_template(m, g, own, id, template_text, e);
     gguf_close(g);
     return rc;
 }
@@ -120,6 +156,7 @@ int serve_model_open(const struct settings *s, const char *id, const struct engi
     struct engine_info i;
     struct session_conf sc;
     struct str          text = STR("");
+    struct rkllm_conf   own;
     struct engine_conf  ec   = { .file = file, .n_file = n_file, .n_thread = (int)s->threads,
                                  .n_ctx = s->ctx ? (int)s->ctx : CTX_DEFAULT, .n_seq = (int)s->parallel,
                                  .n_batch = (int)s->batch, .kv_bytes = s->kv_bytes };
@@ -127,10 +164,15 @@ int serve_model_open(const struct settings *s, const char *id, const struct engi
     if (ec.n_batch < ec.n_seq) ec.n_batch = ec.n_seq;
     arena_init(&m.arena, MIB(64));
     int rc = choose(s, file, &m.ops, e);
+    if (rc == 0 && m.ops == &engine_rkllm) {
+        rc       = npu_conf(s, &own, e);
+        ec.own   = &own;
+        ec.n_ctx = rkllm_ctx_wanted(file->name, (int)s->ctx);
+    }
     if (rc == 0) rc = m.ops->open(&ec, &m.engine, e);
     if (rc < 0) goto fail;
     m.ops->info(m.engine, &i);
-    rc = open_tok(&m, &i, file, id, &text, e);
+    rc = open_tok(&m, s, &i, file, n_file, id, &text, e);
     if (rc < 0) goto fail;
 
     sc = (struct session_conf){ .ops = m.ops, .engine = m.engine, .tok = m.tok, .tmpl = m.tmpl,

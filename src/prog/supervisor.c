@@ -25,10 +25,12 @@
 #include "os/fd.h"
 #include "os/proc.h"
 #include "prog/models.h"
+#include "prog/npu.h"
 #include "prog/prog.h"
 
 #define FRONT_STOP_MS  10000 // running replies may take this long after SIGTERM
 #define WORKER_STOP_MS 2000
+#define NPU_PAUSE_MS   1000  // an NPU gets back the memory of a dead worker not at once
 #define START_SEND_MS  5000  // a child takes its first frames within this
 
 struct child {
@@ -41,6 +43,7 @@ struct child {
     uint64_t     again_us; // when to start it again; 0: not waiting
     int          fails;    // ends in a row, each soon after its start
     int          restarts; // in all, for reports
+    int          ctx;      // > 0: the context that its library said it has, after a load that asked for more
     char         load_error[ERR_MSG_MAX]; // why load_failed, for a front that starts later
 };
 
@@ -138,27 +141,53 @@ static int start_child(struct child *c, const char *role, const char *label, enu
     return 0;
 }
 
+static int send_file(struct chan *c, const char *base, uint64_t size, int fd, struct err *e)
+{
+    struct buf b;
+
+    buf_init(&b, KIB(4));
+    pack_str(&b, str_c(base));
+    pack_u64(&b, size);
+    int rc = b.failed ? err_nomem(e, "starting a worker") : chan_send(c, MSG_FILE, 0, buf_text(&b), fd, e);
+    buf_release(&b);
+    return rc;
+}
+
+/* The model's own settings among those of all. */
+static void own_settings(const struct supervisor *sv, int i, struct settings *ret, char domain[32])
+{
+    *ret = sv->child_settings;
+    if (sv->worker[i].ctx) ret->ctx = sv->worker[i].ctx;
+    snprintf(domain, 32, "%lld", (long long)sv->model[i].npu_domain);
+    if (sv->model[i].npu) ret->npu_domain = domain;
+}
+
 static int start_worker(struct supervisor *sv, int i, struct err *e)
 {
     struct child            *c = &sv->worker[i];
     const struct model_spec *m = &sv->model[i];
+    struct settings          own;
+    char                     domain[32];
     struct buf               b, conf;
     int                      rc = start_child(c, "worker", m->id.p, CHAN_WORKER, e);
 
     if (rc < 0) return rc;
+    rc = send_file(c->chan, m->base, m->size, m->fd, e);
+    for (int k = 0; rc == 0 && k < m->n_beside; k++)
+        rc = send_file(c->chan, m->beside[k].base, m->beside[k].size, m->beside[k].fd, e);
+    int lock = m->npu && rc == 0 ? npu_lock_open(sv->s) : -1; // its own: a lock is the open file's
+    if (lock >= 0) rc = send_file(c->chan, RKLLM_LOCK_NAME, 0, lock, e);
     buf_init(&b, KIB(64));
     buf_init(&conf, KIB(60));
-    pack_str(&b, str_c(m->base));
-    pack_u64(&b, m->size);
-    rc = b.failed ? err_nomem(e, "starting a worker") : chan_send(c->chan, MSG_FILE, 0, buf_text(&b), m->fd, e);
-    buf_clear(&b);
-    opt_pack(&conf, &sv->child_settings, OPT_WORKER);
+    own_settings(sv, i, &own, domain);
+    opt_pack(&conf, &own, OPT_WORKER);
     pack_str(&b, m->id);
     pack_str(&b, buf_text(&conf));
     if (rc == 0)
         rc = b.failed || conf.failed ? err_nomem(e, "starting a worker")
                                      : chan_send(c->chan, MSG_LOAD, 0, buf_text(&b), -1, e);
     if (rc == 0) rc = chan_flush_wait(c->chan, START_SEND_MS, e);
+    fd_close(&lock);
     buf_release(&b);
     buf_release(&conf);
     log_info("worker_start", "model=" STR_FMT " pid=%d", STR_ARG(m->id), (int)c->pid);
@@ -250,6 +279,8 @@ static void reap(struct supervisor *sv)
             struct child *c = &sv->worker[i];
             if (c->pid != pid) continue;
             ended(sv, c);
+            uint64_t soonest = clock_mono_us() + NPU_PAUSE_MS * 1000;
+            if (sv->model[i].npu && !sv->stopping && c->again_us < soonest) c->again_us = soonest;
             if (c->load_failed) {
                 c->again_us = 0; // the file will not be better the second time
             } else if (!sv->stopping) {
@@ -323,7 +354,15 @@ static void load_failed(struct supervisor *sv, int i, struct str body)
     struct unpack u = unpack_init(body);
     uint32_t      code = unpack_u32(&u);
     struct str    why  = unpack_str(&u);
+    uint32_t      ctx  = unpack_u32(&u);
     char         *text = sv->worker[i].load_error;
+
+    if (!u.failed && ctx > 0 && ctx <= LIM_CTX && !sv->worker[i].ctx) { // what the model has: once more, with that
+        sv->worker[i].ctx = (int)ctx;
+        log_info("load_again", "model=" STR_FMT " ctx=%u error=\"" STR_FMT "\"", STR_ARG(sv->model[i].id), ctx,
+                 STR_ARG(why));
+        return;
+    }
 
     if (u.failed) why = STR("unknown reason");
     str_copy_z(text, sizeof sv->worker[i].load_error, why);

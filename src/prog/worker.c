@@ -11,14 +11,17 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "os/capture.h"
 #include "os/chan.h"
 #include "os/proc.h"
 #include "os/sandbox.h"
+#include "prog/npu.h"
 #include "prog/prog.h"
 #include "prog/serve_model.h"
 
 #define START_MS   30000
 #define FILES_MAX  8
+#define LAST_WORDS_MS 2000
 #define OUT_MARK   MIB(4) // unsent events at which the engine waits for the front
 
 struct worker {
@@ -29,6 +32,7 @@ struct worker {
     int                n_file;
     struct str         id;
     bool               load, stop;
+    bool               npu; // its engine is a vendor's library
     int                front_fd; // of a FRONT_LINK not yet taken up, or -1
     struct serve_model m;
 };
@@ -183,8 +187,18 @@ static int run(struct worker *w, struct err *e)
             log_warn("front_gone", "why=\"%s\"", fe.msg);
             drop_front(w);
         }
+        if (session_broken(w->m.session)) {
+            if (w->front && chan_flush_wait(w->front, LAST_WORDS_MS, &fe) < 0) log_warn("front_gone", "why=\"%s\"", fe.msg);
+            return err_set(e, ERR_ENGINE_GONE, "the engine does not answer any more");
+        }
     }
     return 0;
+}
+
+/* The context that a library said the model has, if it refused more. */
+static int retry_ctx(const struct worker *w)
+{
+    return w->npu ? rkllm_retry_ctx(rkllm_ctx_wanted(w->file[0].name, (int)w->s.ctx)) : 0;
 }
 
 static int report(struct worker *w, int load_rc, const struct err *why, struct err *e)
@@ -198,10 +212,20 @@ static int report(struct worker *w, int load_rc, const struct err *why, struct e
         buf_init(&b, KIB(2));
         pack_u32(&b, (uint32_t)why->code);
         pack_str(&b, str_c(why->msg));
+        pack_u32(&b, (uint32_t)retry_ctx(w));
         rc = b.failed ? -ERR_NO_MEMORY : chan_send(w->sup, MSG_LOAD_FAILED, 0, buf_text(&b), -1, e);
         buf_release(&b);
     }
     return rc < 0 ? rc : chan_flush_wait(w->sup, START_MS, e);
+}
+
+static int give_up_rights(struct worker *w, bool *landlock, struct err *e)
+{
+    struct rkllm_conf c;
+
+    if (!w->npu) return sandbox_enter(SANDBOX_WORKER_LOAD, landlock, e);
+    int rc = npu_conf(&w->s, &c, e);
+    return rc < 0 ? rc : rkllm_prepare(&c, w->file, w->n_file, landlock, e);
 }
 
 static int start(struct worker *w, struct err *e)
@@ -214,11 +238,12 @@ static int start(struct worker *w, struct err *e)
     if (rc < 0) return rc;
     log_init((enum log_level)w->s.log_level, arena_printf(&w->arena, "worker[" STR_FMT "]", STR_ARG(w->id)).p);
 
-    rc = sandbox_enter(SANDBOX_WORKER_LOAD, &landlock, e); // rights go before the first byte is read
+    w->npu = npu_is_rkllm(&w->s, w->file[0].name);
+    rc     = give_up_rights(w, &landlock, e); // before the first byte is read
     if (rc < 0) return rc;
     log_debug("sandbox", "landlock=%s", landlock ? "yes" : "no");
     int load_rc = serve_model_open(&w->s, w->id.p, w->file, w->n_file, &w->m, &why);
-    if (load_rc == 0) load_rc = sandbox_enter(SANDBOX_WORKER_RUN, NULL, &why);
+    if (load_rc == 0 && !w->npu) load_rc = sandbox_enter(SANDBOX_WORKER_RUN, NULL, &why);
     rc = report(w, load_rc, &why, e);
     if (rc == 0 && load_rc < 0) w->stop = true;
     return rc;
@@ -237,6 +262,10 @@ int worker_main(const char *label)
     rc = start(&w, &e);
     if (rc == 0) rc = run(&w, &e);
     if (rc < 0) log_error("worker_failed", "error=\"%s\"", e.msg);
+    if (w.npu) { // a vendor's threads may be anywhere: no clean-up of theirs is waited for, exit gives all back
+        capture_flush(LAST_WORDS_MS);
+        _exit(rc < 0 ? PROG_FAILED : PROG_OK);
+    }
     if (w.m.session) serve_model_close(&w.m);
     chan_close(w.front);
     chan_close(w.sup);

@@ -1,0 +1,92 @@
+/* rkllm_log.c - what the library prints: into our log, and the facts that it tells nowhere else.
+ *
+ *     I rkllm: rkllm-runtime version: 1.2.3, rknpu driver version: 0.9.8, platform: RK3588
+ *     I rkllm: rkllm-toolkit version: 1.2.3, max_context_limit: 4096, npu_core_num: 3, target_platform: RK3588, ...
+ *
+ * The facts are the process's: it has one library.
+ */
+#include <ctype.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "engines/rkllm/rkllm_int.h"
+#include "os/capture.h"
+
+static pthread_mutex_t    lock = PTHREAD_MUTEX_INITIALIZER;
+static struct rkllm_facts facts;
+
+/* The word after `key` up to a comma or blank; empty when the line has no such key. */
+static struct str value(struct str line, struct str key)
+{
+    size_t at = str_find(line, key);
+    size_t n  = 0;
+
+    if (at == SIZE_MAX) return STR("");
+    struct str v = str_trim(str_from(line, at + key.n));
+    while (n < v.n && v.p[n] != ',' && v.p[n] != ' ' && v.p[n] != ']') n++;
+    return str_sub(v, 0, n);
+}
+
+static void keep(char *dst, size_t size, struct str line, struct str key)
+{
+    struct str v = value(line, key);
+
+    if (v.n) str_copy_z(dst, size, v);
+}
+
+static void keep_int(int *dst, struct str line, struct str key)
+{
+    int64_t v;
+
+    if (str_to_i64(value(line, key), &v) && v > 0 && v <= INT32_MAX) *dst = (int)v;
+}
+
+/* "E rkllm: ..." or a line with one of the words that failures have; its other lines are information. */
+static bool is_error(struct str line)
+{
+    static const char *const words[] = { "error", "failed", "invalid", "must be", "does not match", "lower than",
+                                         "greater than", "not found", "aborted at" };
+    char low[CAPTURE_LINE_BYTES];
+
+    if (str_starts(line, STR("E "))) return true;
+    if (line.n >= sizeof low) return false;
+    for (size_t i = 0; i < line.n; i++) low[i] = (char)tolower((unsigned char)line.p[i]);
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (str_find((struct str){ low, line.n }, str_c(words[i])) != SIZE_MAX) return true;
+    return false;
+}
+
+void rkllm_log_line(void *ctx, struct str line)
+{
+    bool error = is_error(line);
+    (void)ctx;
+
+    pthread_mutex_lock(&lock);
+    keep_int(&facts.ctx_limit, line, STR("max_context_limit: "));
+    keep_int(&facts.ctx_limit, line, STR("max_context_limit["));
+    keep_int(&facts.n_core, line, STR("npu_core_num: "));
+    keep(facts.runtime, sizeof facts.runtime, line, STR("rkllm-runtime version: "));
+    keep(facts.driver, sizeof facts.driver, line, STR("rknpu driver version: "));
+    keep(facts.platform, sizeof facts.platform, line, STR(" platform: "));
+    keep(facts.platform, sizeof facts.platform, line, STR("target_platform: "));
+    keep(facts.dtype, sizeof facts.dtype, line, STR("model_dtype: "));
+    keep(facts.toolkit, sizeof facts.toolkit, line, STR("rkllm-toolkit version: "));
+    if (error) str_copy_z(facts.error, sizeof facts.error, line);
+    pthread_mutex_unlock(&lock);
+    log_write(error ? LOG_LVL_WARN : LOG_LVL_INFO, "library", "says=\"" STR_FMT "\"", STR_ARG(line));
+}
+
+void rkllm_log_facts(struct rkllm_facts *ret)
+{
+    capture_flush(1000);
+    pthread_mutex_lock(&lock);
+    *ret = facts;
+    pthread_mutex_unlock(&lock);
+}
+
+void rkllm_log_clear_error(void)
+{
+    pthread_mutex_lock(&lock);
+    facts.error[0] = 0;
+    pthread_mutex_unlock(&lock);
+}
