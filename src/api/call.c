@@ -176,6 +176,16 @@ static void parse(void *ctx)
     c->parse_rc = api_req_parse(c->body, c->kind, &c->arena, &c->q, &c->parse_err);
 }
 
+/* What the model's engine will not look at joins the fields without effect. */
+static void note_effects(struct call *c)
+{
+    const struct gateway_model *m;
+    struct err                  e;
+
+    if (c->parse_rc == 0 && gateway_find(c->a->gw, c->q.model, &m, &e) == 0 && m->has_info)
+        api_effect_note(&c->q, m->info.can);
+}
+
 static void parsed(void *ctx)
 {
     struct call *c = ctx;
@@ -186,6 +196,7 @@ static void parsed(void *ctx)
         return;
     }
     if (c->over) return;
+    note_effects(c);
     if (c->q.ignored[0]) http_reply_field(c->http, "x-curlew-ignored", str_c(c->q.ignored));
     if (c->parse_rc < 0) fail(c, &c->parse_err);
     else submit(c);

@@ -34,7 +34,7 @@ static int set_int(struct parse *p, const struct field *f, const struct json *v,
     return 0;
 }
 
-static void note_ignored(struct api_req *q, struct str name)
+void api_req_ignore(struct api_req *q, struct str name)
 {
     size_t at = strlen(q->ignored);
 
@@ -65,7 +65,7 @@ static int one_field(struct parse *p, const struct field *f, const struct json *
         return 0;
     }
     case FIELD_PARSE: return f->parse(p, f->name, v, e);
-    case FIELD_IDLE: note_ignored(p->q, str_c(f->name)); return 0;
+    case FIELD_IDLE: api_req_ignore(p->q, str_c(f->name)); return 0;
     case FIELD_REFUSE: break;
     }
     return err_param(e, ERR_UNSUPP_PARAM, f->name, "%s is not supported by this server", f->name);
@@ -113,7 +113,7 @@ static int finish(struct parse *p, struct err *e)
         return err_param(e, ERR_INVALID_VALUE, "top_logprobs", "top_logprobs needs logprobs to be true");
     if (p->n_max_new >= 0) q->r.n_max = p->n_max_new;
     if (p->stream_options_given && !q->stream) {
-        note_ignored(q, STR("stream_options"));
+        api_req_ignore(q, STR("stream_options"));
         q->include_usage = false;
     }
     return join_kwargs(p, e);
@@ -137,8 +137,9 @@ int api_req_parse(struct str body, enum api_kind kind, struct arena *a, struct a
     for (struct json_it it = json_it(json_root(doc)); rc == 0 && json_next(&it);) {
         const struct field *f = find(it.key, kind);
         if (json_kind(it.val) == JSON_T_NULL) continue; // the same as absent
+        ret->tuned |= api_effect_bit(it.key);
         if (f) rc = one_field(&p, f, it.val, e);
-        else note_ignored(ret, it.key);
+        else api_req_ignore(ret, it.key);
     }
     json_free(doc);
     return rc < 0 ? rc : finish(&p, e);

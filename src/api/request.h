@@ -33,8 +33,17 @@ struct api_req {
     int            n_tok;
     bool           add_special, parse_special, pieces;
 
+    uint32_t tuned;                  // fields given that not every engine obeys: api_effect_bit
     char ignored[API_IGNORED_BYTES]; // "user, metadata": accepted, without effect
 };
+
+/* Add a field's name to `ignored`. */
+void api_req_ignore(struct api_req *q, struct str name);
+
+/* effect.c: the bit of a field in `tuned`, 0 when every engine obeys it; and note those as ignored that a model
+ * with these abilities (enum chat_can) does not. */
+uint32_t api_effect_bit(struct str name);
+void     api_effect_note(struct api_req *q, unsigned can);
 
 /* Parse body. Everything kept is in `a`. Errors name the field (param), the value found and what is
  * allowed. null counts as absent. */

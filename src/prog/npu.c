@@ -89,8 +89,10 @@ int npu_open_beside(const struct settings *s, struct model_spec *m, int index, s
                                                      "chat_template.jinja" };
     struct rkllm_name        n = rkllm_name_parse(str_c(m->base));
     const char              *here;
+    struct rkllm_conf        c;
     int                      rc = npu_platform(s, &here, e);
 
+    if (rc == 0) rc = npu_conf(s, &c, e); // what is wrong in the settings is said before anything starts
     if (rc < 0) return rc;
     if (here && n.platform && strcmp(here, n.platform) != 0)
         return err_set(e, ERR_BAD_CONFIG, "%s was made for %s, this machine is %s: a model runs only on the chip it was "

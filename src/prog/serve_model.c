@@ -95,9 +95,9 @@ static int open_beside(struct serve_model *m, const struct engine_file *file, in
                                                                         : NULL;
         if (text) rc = fd_read_all(file[i].fd, file[i].name, VOCAB_HF_BYTES, &a, text, e);
     }
-    if (rc == 0 && hf.tokenizer.p) {
+    if (rc == 0) {
         rc = vocab_hf_open(&hf, &m->arena, &m->tok, tmpl, e);
-        if (rc < 0) rc = err_wrap(e, "tokenizer.json beside %s", file->name);
+        if (rc < 0) rc = err_wrap(e, "beside %s", file->name);
     }
     arena_release(&a);
     return rc;

@@ -27,7 +27,7 @@ int vocab_hf_open(const struct vocab_hf *v, struct arena *a, struct tok **ret, s
         rc = json_parse(v->config, NULL, &doc, e);
         if (rc < 0) return err_wrap(e, "tokenizer_config.json");
     }
-    rc = tok_from_hf(v->tokenizer, v->config, &tok, e);
+    if (v->tokenizer.p) rc = tok_from_hf(v->tokenizer, v->config, &tok, e);
     if (rc == 0 && !own.p && doc) own = config_template(json_root(doc));
     if (rc == 0 && own.p) {
         own = arena_str(a, own);

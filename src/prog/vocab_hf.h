@@ -10,7 +10,7 @@
 #define VOCAB_HF_CONFIG MIB(4)   // a tokenizer_config.json
 
 struct vocab_hf {
-    struct str tokenizer; // text of tokenizer.json
+    struct str tokenizer; // text of tokenizer.json; STR_NULL: the template is wanted only
     struct str config;    // of tokenizer_config.json, or STR_NULL
     struct str jinja;     // of chat_template.jinja, or STR_NULL
 };

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "json/json.h"
 #include "session/session_int.h"
 
 #define BOX_BYTES KIB(64) // text that the engine is ahead of the worker; then it waits. It bounds a step's events
@@ -206,6 +207,19 @@ void gen_cancel(struct sess_req *rq)
     stop_run(g);
 }
 
+/* enable_thinking among the template's variables, for engines that render themselves; true when not said. */
+static bool wants_thinking(const struct chat_req *r)
+{
+    struct json_doc *doc;
+    bool             on = true;
+
+    if (!r->template_kwargs.p || json_parse(r->template_kwargs, NULL, &doc, NULL) < 0) return true;
+    const struct json *v = json_get(json_root(doc), "enable_thinking");
+    if (json_kind(v) == JSON_T_BOOL) on = json_bool(v);
+    json_free(doc);
+    return on;
+}
+
 /* Start the next choice of g->rq on the engine's thread. */
 static void run(struct gen *g)
 {
@@ -219,7 +233,7 @@ static void run(struct gen *g)
     g->job = (struct engine_gen){
         .tok = toks ? rq->prompt.id : NULL, .n_tok = toks ? (int)rq->prompt.n : 0,
         .text = toks ? NULL : rq->text.p, .n_text = toks ? 0 : rq->text.n,
-        .n_max = rq->r.n_max > 0 ? rq->r.n_max : g->s->info.n_ctx, .thinking = true,
+        .n_max = rq->r.n_max > 0 ? rq->r.n_max : g->s->info.n_ctx, .thinking = wants_thinking(&rq->r),
         .sampling = { .temperature = p->temperature, .top_p = p->top_p, .min_p = p->min_p,
                       .repeat_penalty = p->repeat_penalty, .frequency_penalty = p->frequency_penalty,
                       .presence_penalty = p->presence_penalty, .top_k = p->top_k,

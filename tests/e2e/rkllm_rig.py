@@ -31,7 +31,7 @@ def library(layout):
 class Npu(Server):
     """`curlew serve` of one fake model "m". tokens: a tokenizer lies beside it."""
 
-    def __init__(self, layout="12", *flags, script=SCRIPT, tokens=True, name="m.rkllm", fail=None, env=None, **more):
+    def __init__(self, layout="12", *flags, script=SCRIPT, tokens=True, name="m.rkllm", fail=None, template=None, env=None, **more):
         self.files = cli_rig.path(f"npu-{os.urandom(4).hex()}")
         os.makedirs(self.files)
         self.trace_file = os.path.join(self.files, "trace")
@@ -46,7 +46,7 @@ class Npu(Server):
             obj["model"]["merges"] = []  # a token is a byte: the double knows no others
             cli_rig.write(vocab, json.dumps(obj))
             cli_rig.write(f"{rel}/tokenizer_config.json", json.dumps({
-                "bos_token": "<|start|>", "eos_token": "<|end|>", "chat_template": cli_rig.TEMPLATE}))
+                "bos_token": "<|start|>", "eos_token": "<|end|>", "chat_template": template or cli_rig.TEMPLATE}))
         open(self.trace_file, "w").close()
         env = {**(env or {}), "FAKE_RKLLM_TRACE": self.trace_file}
         if fail:
