@@ -374,7 +374,7 @@ static void put_commands(struct buf *b, unsigned roles)
     } command[] = {
         { OPT_SERVE, "serve" }, { OPT_RUN, "run" }, { OPT_SHOW, "show" }, { OPT_BENCH, "bench" },
         { OPT_TOKENIZE, "tokenize" }, { OPT_TEMPLATE, "template" }, { OPT_SPLIT, "split" },
-        { OPT_TOK_SERVER, "tokenizer-server" },
+        { OPT_TOK_SERVER, "tokenizer-server" }, { OPT_DOCTOR, "doctor" },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(command); i++)

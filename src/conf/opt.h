@@ -37,6 +37,7 @@ enum opt_role {
     OPT_TEMPLATE   = 1 << 8,
     OPT_SPLIT      = 1 << 9,
     OPT_TOK_SERVER = 1 << 10,
+    OPT_DOCTOR     = 1 << 16,
 };
 
 struct opt {

@@ -11,7 +11,7 @@
 
 const struct opt opt_table[] = {
     { .name = "model", .letter = 'm', .arg = "FILE", .type = OPT_LIST,
-      .roles = OPT_SERVE | OPT_BENCH | OPT_RUN | OPT_SHOW | OPT_TOKENIZE | OPT_TEMPLATE | OPT_TOK_SERVER,
+      .roles = OPT_SERVE | OPT_BENCH | OPT_RUN | OPT_SHOW | OPT_TOKENIZE | OPT_TEMPLATE | OPT_TOK_SERVER | OPT_DOCTOR,
       .offset = AT(model), .help = "Model file (GGUF; for Rockchip's NPUs .rkllm, docs/npu.md); what needs the vocabulary only takes a tokenizer.json "
       "or its folder, too. Again for more models (serve)." },
     { .name = "alias", .arg = "NAME", .type = OPT_LIST, .roles = OPT_SERVE, .offset = AT(alias),
@@ -38,7 +38,7 @@ const struct opt opt_table[] = {
       "the API, besides pages of this machine; * for any." },
 
     { .name = "ctx", .letter = 'c', .arg = "TOKENS", .type = OPT_INT, .def = "0", .min = 0, .max = LIM_CTX,
-      .roles = OPT_SERVE | OPT_WORKER | OPT_RUN, .offset = AT(ctx),
+      .roles = OPT_SERVE | OPT_WORKER | OPT_RUN | OPT_DOCTOR, .offset = AT(ctx),
       .help = "Context length of a sequence; 0: the model's own, at most 8192. KV memory grows with it." },
     { .name = "parallel", .letter = 'n', .arg = "COUNT", .type = OPT_INT, .def = "8", .min = 1, .max = 1024,
       .roles = OPT_SERVE | OPT_WORKER, .offset = AT(parallel),
@@ -73,23 +73,23 @@ const struct opt opt_table[] = {
     { .name = "ping-ms", .arg = "MS", .type = OPT_INT, .def = "15000", .min = 10, .max = 86400000,
       .roles = OPT_SERVE | OPT_FRONT, .offset = AT(ping_ms), .help = "Silence on a stream after which a keep-alive comment is sent." },
 
-    { .name = "npu-platform", .arg = "NAME", .type = OPT_STR, .def = "auto", .roles = OPT_SERVE | OPT_WORKER,
+    { .name = "npu-platform", .arg = "NAME", .type = OPT_STR, .def = "auto", .roles = OPT_SERVE | OPT_WORKER | OPT_DOCTOR,
       .offset = AT(npu_platform), .help = "The machine's chip: rk3588, rk3576, rk3562, rv1126b; auto: the device "
       "tree's word. A model whose name says another one is refused before it is loaded." },
     { .name = "npu-cores", .arg = "COUNT", .type = OPT_INT, .def = "0", .min = 0, .max = 3,
       .roles = OPT_SERVE | OPT_WORKER, .offset = AT(npu_cores),
       .help = "NPU cores that models were made for, where their names do not say it: at least so many CPUs must "
       "be given to the library." },
-    { .name = "npu-cpus", .arg = "MASK", .type = OPT_STR, .def = "auto", .roles = OPT_SERVE | OPT_WORKER,
+    { .name = "npu-cpus", .arg = "MASK", .type = OPT_STR, .def = "auto", .roles = OPT_SERVE | OPT_WORKER | OPT_DOCTOR,
       .offset = AT(npu_cpus), .help = "CPUs that an NPU's library may use, bit n for CPU n, e.g. 0xf0; auto: the "
       "platform's fast ones." },
-    { .name = "npu-domain", .arg = "LIST", .type = OPT_STR, .roles = OPT_SERVE | OPT_WORKER, .offset = AT(npu_domain),
+    { .name = "npu-domain", .arg = "LIST", .type = OPT_STR, .roles = OPT_SERVE | OPT_WORKER | OPT_DOCTOR, .offset = AT(npu_domain),
       .help = "Address space of each NPU model (about 4 GB each), e.g. 0,1; default: 0 for the first, 1 for the "
       "second and so on." },
-    { .name = "npu-allow", .arg = "PATH", .type = OPT_LIST, .roles = OPT_SERVE | OPT_WORKER, .offset = AT(npu_allow),
+    { .name = "npu-allow", .arg = "PATH", .type = OPT_LIST, .roles = OPT_SERVE | OPT_WORKER | OPT_DOCTOR, .offset = AT(npu_allow),
       .help = "One more device, file or folder that an NPU's library may open, also for writing; again for more." },
     { .name = "npu-stall-ms", .arg = "MS", .type = OPT_INT, .def = "30000", .min = 100, .max = 86400000,
-      .roles = OPT_SERVE | OPT_WORKER, .offset = AT(npu_stall_ms), .help = "Silence of an NPU's library after which "
+      .roles = OPT_SERVE | OPT_WORKER | OPT_DOCTOR, .offset = AT(npu_stall_ms), .help = "Silence of an NPU's library after which "
       "its worker is ended and started again; reading a prompt and loading get more, by their size." },
     { .name = "npu-lock", .arg = "FILE", .type = OPT_STR, .def = "/run/lock/curlew-npu.lock", .roles = OPT_SERVE,
       .offset = AT(npu_lock), .help = "File whose lock lets only one NPU model of the machine load at a time; empty: "
@@ -97,10 +97,13 @@ const struct opt opt_table[] = {
     { .name = "rkllm-library", .arg = "FILE", .type = OPT_STR, .roles = OPT_SERVE | OPT_WORKER,
       .offset = AT(rkllm_library), .help = "Rockchip's librkllmrt.so; default: RKLLM_LIB_PATH in the environment, else "
       "where the system's loader looks." },
-    { .name = "rkllm-layout", .arg = "NAME", .type = OPT_STR, .def = "auto", .roles = OPT_SERVE | OPT_WORKER,
+    { .name = "library", .arg = "FILE", .type = OPT_STR, .roles = OPT_DOCTOR, .offset = AT(rkllm_library),
+      .help = "The library to look at, e.g. librkllmrt.so; default: RKLLM_LIB_PATH in the environment, else where the "
+      "system's loader looks." },
+    { .name = "rkllm-layout", .arg = "NAME", .type = OPT_STR, .def = "auto", .roles = OPT_SERVE | OPT_WORKER | OPT_DOCTOR,
       .offset = AT(rkllm_layout), .help = "Version of the library's structs: 1.1, 1.2.0, 1.2 or 1.3; auto finds out "
       "and refuses what it does not know." },
-    { .name = "rkllm-sampling", .arg = "LIST", .type = OPT_STR, .roles = OPT_SERVE | OPT_WORKER,
+    { .name = "rkllm-sampling", .arg = "LIST", .type = OPT_STR, .roles = OPT_SERVE | OPT_WORKER | OPT_DOCTOR,
       .offset = AT(rkllm_sampling), .help = "The library's sampling values, e.g. top_k=20,temperature=0.6; before "
       "version 1.3 requests cannot change them." },
     { .name = "rkllm-lora", .arg = "FILE", .type = OPT_STR, .roles = OPT_SERVE | OPT_WORKER, .offset = AT(rkllm_lora),
@@ -115,10 +118,10 @@ const struct opt opt_table[] = {
       .roles = OPT_SERVE | OPT_WORKER, .offset = AT(rkllm_output), .help = "What is taken from the library: auto takes "
       "token ids where a tokenizer.json lies beside the model, else its text." },
     { .name = "rkllm-template", .arg = "WHOSE", .type = OPT_ENUM, .def = "own", .words = "own|library",
-      .roles = OPT_SERVE | OPT_WORKER, .offset = AT(rkllm_template), .help = "Whose chat template text gets: own is "
+      .roles = OPT_SERVE | OPT_WORKER | OPT_DOCTOR, .offset = AT(rkllm_template), .help = "Whose chat template text gets: own is "
       "curlew's, with the whole conversation; library is the one in the model, which sees the last message only." },
     { .name = "rkllm-path", .arg = "KIND", .type = OPT_ENUM, .def = "path", .words = "path|fd",
-      .roles = OPT_SERVE | OPT_WORKER, .offset = AT(rkllm_path), .help = "How the library is told the model's file: by "
+      .roles = OPT_SERVE | OPT_WORKER | OPT_DOCTOR, .offset = AT(rkllm_path), .help = "How the library is told the model's file: by "
       "its path, or as /proc/self/fd/N." },
 
     { .name = "log-level", .arg = "LEVEL", .type = OPT_ENUM, .def = "info", .words = "error|warn|info|debug",

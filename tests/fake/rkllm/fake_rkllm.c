@@ -7,6 +7,7 @@
  *   FAKE_RKLLM_EOS=1       the end-of-answer token is called back, too
  *   FAKE_RKLLM_ON=TEXT     faults of a run only where the prompt contains TEXT
  *   FAKE_RKLLM_FAIL=LIST   faults, parted by commas:
+ *     load:crash load:exit load:hang (before anything was called)
  *     init:-1 init:null init:log init:crash init:abort init:exit init:hang init:nofile
  *     run:-1 run:error@N run:crash@N run:hang@N run:exit@N (at token N) run:nofinish (hangs) run:silent (returns without it)
  *     run:late run:deaf run:noise
@@ -105,6 +106,13 @@ static void die(const char *how)
     if (!strcmp(how, "abort")) abort();
     if (!strcmp(how, "exit")) _exit(3);
     for (;;) sleep_ms(1000);
+}
+
+__attribute__((constructor)) static void at_load(void)
+{
+    if (fault("load:crash", NULL)) die("crash");
+    if (fault("load:exit", NULL)) die("exit");
+    if (fault("load:hang", NULL)) die("hang");
 }
 
 /* --- init --- */
