@@ -26,7 +26,7 @@
 struct err;    // base/err.h: filled once on failure
 struct engine; // an engine's own state; each engine defines its own
 
-#define ENGINE_API 1 // changes when a struct below does
+#define ENGINE_API 2 // changes when a struct below does
 
 enum engine_cap {
     ENGINE_FORWARD  = 1 << 0, // has `forward`
@@ -48,6 +48,29 @@ struct engine_file {
     uint64_t    size; // bytes
 };
 
+/* A file where an engine may keep what it made of the model, to start faster the next time. */
+enum engine_cache_state {
+    ENGINE_CACHE_NONE,
+    ENGINE_CACHE_THERE,   // fd is open for reading, `size` bytes
+    ENGINE_CACHE_WANTED,  // fd is open for writing, empty
+    ENGINE_CACHE_USED,    // from here on what the engine's `open` says: it was there, and good
+    ENGINE_CACHE_STALE,   // it was there, and of something else, or damaged
+    ENGINE_CACHE_WRITTEN, // it was wanted, and is whole
+    ENGINE_CACHE_FAILED,  // it was wanted, and could not be written
+};
+
+struct engine_cache {
+    int                     fd; // borrowed until `open` returns
+    uint64_t                size;
+    enum engine_cache_state state;
+};
+
+/* What keys and values are kept as (forward). An engine that has no such type takes its own. */
+enum engine_kv {
+    ENGINE_KV_F16,  // 2 bytes a value
+    ENGINE_KV_Q8_0, // 8 bits a value, a 16-bit scale for 32
+};
+
 struct engine_conf {
     const struct engine_file *file;
     int                       n_file;
@@ -56,6 +79,8 @@ struct engine_conf {
     int                       n_seq;    // sequences that should run at once, >= 1
     int                       n_batch;  // most tokens of one forward, >= 1
     int64_t                   kv_bytes; // ceiling of the KV cache; 0: n_seq sequences of n_ctx
+    struct engine_cache      *cache;    // or NULL
+    enum engine_kv            kv_type;
     const void               *own;      // options of this engine alone, as its header says; or NULL
 };
 
@@ -70,9 +95,12 @@ struct engine_info {
     int         n_batch;      // most tokens of one forward
     int         kv_page_tok;  // tokens of one KV page (forward)
     int         n_kv_page;    // pages, numbered from 0 (forward)
+    int         n_swa;        // layers with window pages attend to so many positions; 0: there are none
+    int         n_win_page;   // window pages, numbered from 0
     uint64_t    n_param;      // parameters; 0 when unknown
     uint64_t    weight_bytes; // resident weights
     uint64_t    kv_bytes;     // the KV cache in all
+    const char *kv_type;      // "F16": type of keys and values, or NULL
 };
 
 /* --- forward --- */
@@ -82,13 +110,18 @@ struct engine_info {
  * The keys and values of position p go to slot p % kv_page_tok of page[p / kv_page_tok], and
  * attention reads positions 0 .. pos + n_tok - 1 through the same table. Which pages a sequence has,
  * and whether it shares them, is the scheduler's business; the engine never allocates or frees one.
- * A page that two sequences share is only read: its positions lie before both runs. */
+ * A page that two sequences share is only read: its positions lie before both runs.
+ *
+ * Where info says n_swa, some layers attend to the last n_swa positions only (the token's own included), and their
+ * keys and values lie in window pages, which are of the same size in positions: in win[] in the same way. Entries
+ * for positions that no token of the run sees are not looked at, so memory does not grow with the context. */
 struct engine_run {
     const int32_t *tok;      // [n_tok] ids, each 0 <= id < n_vocab
     int            n_tok;    // >= 1
     int            pos;      // position of tok[0] in its sequence, from 0; pos + n_tok <= n_ctx
     const int32_t *page;     // [ceil((pos + n_tok) / kv_page_tok)] KV pages in order of position
     int            n_logits; // logits wanted of the last n_logits tokens, 0 <= n_logits <= n_tok
+    const int32_t *win;      // as page, window pages; NULL when n_swa is 0
 };
 
 struct engine_batch {
@@ -159,6 +192,7 @@ struct engine_ops {
     /* Copy the first n_tok positions of page src to page dst (n > 1 choices share a prompt whose
      * last page is not full). May be NULL: then the scheduler computes them again. */
     int (*page_copy)(struct engine *en, int32_t dst, int32_t src, int n_tok);
+    int (*win_copy)(struct engine *en, int32_t dst, int32_t src, int n_tok); // the same of window pages
 
     /* Run to the end. Blocks. */
     int (*generate)(struct engine *en, const struct engine_gen *gen, engine_piece_fn *fn, void *ctx,

@@ -11,8 +11,13 @@
 struct event_base;
 struct api;
 
+/* Which member of a message carries the model's thinking. Clients read the one or the other; some refuse
+ * a member that they do not know. NONE: it is not sent, usage counts it. */
+enum api_reasoning { API_REASONING_CONTENT, API_REASONING_SHORT, API_REASONING_BOTH, API_REASONING_NONE };
+
 struct api_conf {
-    size_t body_bytes; // largest request body
+    size_t             body_bytes; // largest request body
+    enum api_reasoning reasoning;
 };
 
 NODISCARD int api_new(struct event_base *base, struct gateway *g, const struct api_conf *c,

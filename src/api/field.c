@@ -245,6 +245,26 @@ static int field_effort(struct parse *p, const char *name, const struct json *v,
                      "medium, high, xhigh, max", name, str_quote(q, sizeof q, json_str(v)));
 }
 
+static int field_add_prompt(struct parse *p, const char *name, const struct json *v, struct err *e)
+{
+    if (json_kind(v) != JSON_T_BOOL) return field_type_err(name, v, "a boolean", e);
+    p->q->r.add_prompt  = json_bool(v);
+    p->add_prompt_given = true;
+    return 0;
+}
+
+static int field_documents(struct parse *p, const char *name, const struct json *v, struct err *e)
+{
+    char path[ERR_PARAM_MAX];
+
+    if (json_kind(v) != JSON_T_ARR) return field_type_err(name, v, "an array of objects", e);
+    for (size_t i = 0; i < json_len(v); i++) {
+        field_path(path, "%s[%zu]", name, i);
+        if (json_kind(json_at(v, i)) != JSON_T_OBJ) return field_type_err(path, json_at(v, i), "an object", e);
+    }
+    return copy_json(p, v, &p->q->r.documents, e);
+}
+
 /* --- completions: prompt --- */
 
 static int tokens(struct parse *p, const char *name, const struct json *v, struct api_prompt *ret,
@@ -383,6 +403,9 @@ const struct field field_table[] = {
     { "reasoning_effort", FIELD_PARSE, CHAT | TEXT, 0, 0, 0, field_effort, "For templates that know it." },
     { "chat_template_kwargs", FIELD_PARSE, CHAT | TEXT, 0, 0, 0, field_kwargs, "Variables of the chat template." },
     { "enable_thinking", FIELD_PARSE, CHAT | TEXT, 0, 0, 0, field_think, "Thinking on or off, where the template can." },
+    { "documents", FIELD_PARSE, CHAT | TEXT, 0, 0, 0, field_documents, "Texts for templates that show them." },
+    { "add_generation_prompt", FIELD_PARSE, CHAT | TEXT, 0, 0, 0, field_add_prompt, "false: the template does not open the model's turn." },
+    { "continue_final_message", FIELD_BOOL, CHAT | TEXT, 0, 0, AT(r.continue_final), NULL, "The last message is gone on with instead of answered." },
     { "modalities", FIELD_PARSE, CHAT, 0, 0, 0, field_modalities, "[\"text\"]." },
     { "best_of", FIELD_PARSE, COMPL, 0, 0, 0, field_best_of, "1." },
     { "suffix", FIELD_PARSE, COMPL, 0, 0, 0, field_suffix, "Empty." },
@@ -397,6 +420,8 @@ const struct field field_table[] = {
     { "parse_special", FIELD_BOOL, TEXT, 0, 0, AT(parse_special), NULL, "Names of special tokens in the text are those tokens." },
     { "with_pieces", FIELD_BOOL, TEXT, 0, 0, AT(pieces), NULL, "Each token's text comes with it." },
     { "return_token_strs", FIELD_BOOL, TEXT, 0, 0, AT(pieces), NULL, "The same." },
+    { "with_offsets", FIELD_BOOL, TEXT, 0, 0, AT(offsets), NULL, "Each token's first character in the text and the one past its last." },
+    { "return_offsets_mapping", FIELD_BOOL, TEXT, 0, 0, AT(offsets), NULL, "The same." },
 
     { "audio", FIELD_REFUSE, CHAT, 0, 0, 0, NULL, "" },
     { "web_search_options", FIELD_REFUSE, CHAT, 0, 0, 0, NULL, "" },

@@ -23,6 +23,7 @@ struct parse {
     struct str      kwargs;    // chat_template_kwargs as JSON text
     bool            top_logprobs_given;
     bool            stream_options_given;
+    bool            add_prompt_given;
 };
 
 typedef int field_fn(struct parse *p, const char *name, const struct json *v, struct err *e);

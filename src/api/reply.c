@@ -177,6 +177,14 @@ static void chunk_end(struct call *c, struct buf *b)
     send(c, b);
 }
 
+/* The chunk's choice has its delta (or text): its log-probabilities, and away with it. */
+static void chunk_close(struct call *c, int choice, struct buf *b)
+{
+    put_lps(b, c, &c->answer[choice]);
+    buf_str(b, STR(",\"finish_reason\":null}"));
+    chunk_end(c, b);
+}
+
 /* A chunk whose delta (or text) is `open`, s escaped, `close`. */
 static void chunk(struct call *c, int choice, struct str open, struct str s, struct str close)
 {
@@ -185,9 +193,7 @@ static void chunk(struct call *c, int choice, struct str open, struct str s, str
     buf_str(b, open);
     json_put_esc(b, s);
     buf_str(b, close);
-    put_lps(b, c, &c->answer[choice]);
-    buf_str(b, STR(",\"finish_reason\":null}"));
-    chunk_end(c, b);
+    chunk_close(c, choice, b);
 }
 
 void reply_stream_start(struct call *c)
@@ -248,6 +254,31 @@ void reply_stream_end(struct call *c)
     http_stream_end(c->http);
 }
 
+/* "reasoning_content":"...", under the name or names that are wanted. */
+static void put_reasoning(struct buf *b, enum api_reasoning how, struct str text)
+{
+    if (how != API_REASONING_SHORT) {
+        buf_str(b, STR("\"reasoning_content\":"));
+        json_put_str(b, text);
+    }
+    if (how == API_REASONING_BOTH) buf_byte(b, ',');
+    if (how != API_REASONING_CONTENT) {
+        buf_str(b, STR("\"reasoning\":"));
+        json_put_str(b, text);
+    }
+}
+
+static void stream_reasoning(struct call *c, int choice, struct str text)
+{
+    if (c->a->conf.reasoning == API_REASONING_NONE) return;
+    struct buf *b = chunk_begin(c, choice);
+
+    buf_str(b, STR("\"delta\":{"));
+    put_reasoning(b, c->a->conf.reasoning, text);
+    buf_byte(b, '}');
+    chunk_close(c, choice, b);
+}
+
 static void stream_event(struct call *c, int choice, const struct chat_event *ev)
 {
     switch (ev->kind) {
@@ -255,9 +286,7 @@ static void stream_event(struct call *c, int choice, const struct chat_event *ev
         if (c->kind == API_CHAT) chunk(c, choice, STR("\"delta\":{\"content\":\""), ev->text, STR("\"}"));
         else chunk(c, choice, STR("\"text\":\""), ev->text, STR("\""));
         break;
-    case CHAT_EV_REASONING:
-        chunk(c, choice, STR("\"delta\":{\"reasoning_content\":\""), ev->text, STR("\"}"));
-        break;
+    case CHAT_EV_REASONING: stream_reasoning(c, choice, ev->text); break;
     case CHAT_EV_CALL:
     case CHAT_EV_ARGS: stream_call(c, choice, ev); break;
     case CHAT_EV_FINISH: stream_finish(c, choice); break;
@@ -297,15 +326,15 @@ static void keep_event(struct answer *an, const struct chat_event *ev)
     }
 }
 
-static void put_message(struct buf *b, const struct answer *an)
+static void put_message(struct buf *b, const struct answer *an, enum api_reasoning how)
 {
     buf_str(b, STR("\"message\":{\"role\":\"assistant\",\"content\":"));
     if (an->text.n == 0 && an->n_call) buf_str(b, STR("null"));
     else json_put_str(b, buf_text(&an->text));
     buf_str(b, STR(",\"refusal\":null"));
-    if (an->reasoning.n) {
-        buf_str(b, STR(",\"reasoning_content\":"));
-        json_put_str(b, buf_text(&an->reasoning));
+    if (an->reasoning.n && how != API_REASONING_NONE) {
+        buf_byte(b, ',');
+        put_reasoning(b, how, buf_text(&an->reasoning));
     }
     if (an->n_call) {
         buf_str(b, STR(",\"tool_calls\":["));
@@ -328,7 +357,7 @@ void reply_whole(struct call *c)
         lost |= an->text.failed || an->reasoning.failed || an->calls.failed || an->lps.failed;
         buf_printf(&b, "%s{\"index\":%d,", i ? "," : "", i);
         if (c->kind == API_CHAT) {
-            put_message(&b, an);
+            put_message(&b, an, c->a->conf.reasoning);
         } else {
             buf_str(&b, STR("\"text\":"));
             json_put_str(&b, buf_text(&an->text));

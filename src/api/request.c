@@ -103,6 +103,10 @@ static int finish(struct parse *p, struct err *e)
 {
     struct api_req *q = p->q;
 
+    if (q->r.continue_final && p->add_prompt_given && q->r.add_prompt)
+        return err_param(e, ERR_INVALID_VALUE, "continue_final_message", "continue_final_message and "
+                         "add_generation_prompt cannot both be true");
+    if (q->r.continue_final) q->r.add_prompt = false;
     if (p->kind == API_TEXT) return join_kwargs(p, e); // what is needed depends on the route
     if (!q->model.p) return err_param(e, ERR_MISSING_PARAM, "model", "model is missing");
     if (p->kind == API_CHAT && q->r.n_msg == 0)

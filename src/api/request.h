@@ -31,7 +31,7 @@ struct api_req {
     struct str     text; // or STR_NULL
     const int32_t *tok;  // [n_tok], or NULL
     int            n_tok;
-    bool           add_special, parse_special, pieces;
+    bool           add_special, parse_special, pieces, offsets;
 
     uint32_t tuned;                  // fields given that not every engine obeys: api_effect_bit
     char ignored[API_IGNORED_BYTES]; // "user, metadata": accepted, without effect

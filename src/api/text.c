@@ -58,6 +58,14 @@ static void put_ids(struct buf *b, const struct chat_answer *an)
     buf_byte(b, ']');
 }
 
+static void put_offsets(struct buf *b, const struct chat_answer *an)
+{
+    buf_str(b, STR(",\"offsets\":["));
+    for (int i = 0; i < an->n_tok; i++)
+        buf_printf(b, "%s[%d,%d]", i ? "," : "", an->offset[2 * i], an->offset[2 * i + 1]);
+    buf_byte(b, ']');
+}
+
 static void on_answer(void *ctx, const struct chat_answer *an)
 {
     struct ask *k = ctx;
@@ -74,6 +82,7 @@ static void on_answer(void *ctx, const struct chat_answer *an)
     case CHAT_QUERY_TOKENIZE:
         buf_str(b, STR("{\"tokens\":"));
         put_ids(b, an);
+        if (an->offset) put_offsets(b, an);
         buf_printf(b, ",\"count\":%d,\"max_model_len\":%d}", an->n_tok, k->model->has_info ? k->model->info.n_ctx : 0);
         break;
     case CHAT_QUERY_DETOKENIZE: // clients look for one of the three
@@ -116,7 +125,7 @@ static int ask(struct ask *k, struct str body, struct err *e)
     if (rc == 0) rc = find_model(k, e);
     if (rc < 0) return rc;
     struct chat_query query = { .kind = k->kind, .add_special = q->add_special, .parse_special = q->parse_special,
-                                .pieces = q->pieces, .text = q->text, .chat = q->r.n_msg > 0, .req = q->r,
+                                .pieces = q->pieces, .offsets = q->offsets, .text = q->text, .chat = q->r.n_msg > 0, .req = q->r,
                                 .tok = q->tok, .n_tok = q->n_tok };
     switch (k->kind) {
     case CHAT_QUERY_TOKENIZE:

@@ -44,7 +44,7 @@ const char *chat_finish_name(enum chat_finish f)
 
 void chat_req_init(struct chat_req *r)
 {
-    *r = (struct chat_req){ .n_choice = 1, .n_max = -1, .parallel_calls = true };
+    *r = (struct chat_req){ .n_choice = 1, .n_max = -1, .parallel_calls = true, .add_prompt = true };
     chat_params_init(&r->params);
 }
 
@@ -112,6 +112,9 @@ void chat_req_pack(struct buf *b, const struct chat_req *r)
     pack_u8(b, r->parallel_calls);
     pack_opt_str(b, r->template_kwargs);
     pack_opt_str(b, r->effort);
+    pack_opt_str(b, r->documents);
+    pack_u8(b, r->add_prompt);
+    pack_u8(b, r->continue_final);
 
     pack_opt_str(b, r->prompt);
     pack_u32(b, (uint32_t)r->n_prompt_tok);
@@ -268,6 +271,9 @@ int chat_req_unpack(struct str bytes, struct arena *a, struct chat_req *ret, str
     q.parallel_calls  = unpack_bool(&r.u);
     q.template_kwargs = get_opt_str(&r);
     q.effort          = get_opt_str(&r);
+    q.documents       = get_opt_str(&r);
+    q.add_prompt      = unpack_bool(&r.u);
+    q.continue_final  = unpack_bool(&r.u);
 
     q.prompt = get_opt_str(&r);
     int32_t *tok = get_array(&r, &q.n_prompt_tok, LIM_CTX, 4, sizeof *tok);

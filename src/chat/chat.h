@@ -70,6 +70,9 @@ struct chat_req {
     bool                    parallel_calls;
     struct str              template_kwargs; // JSON object text, or STR_NULL
     struct str              effort;          // reasoning_effort, or STR_NULL
+    struct str              documents;       // JSON array text for the template, or STR_NULL
+    bool                    add_prompt;      // the rendering ends by opening the assistant's turn
+    bool                    continue_final;  // the last message stays open, to be gone on with: not with add_prompt
 
     /* CHAT_KIND_TEXT: tokens when n_prompt_tok > 0, else text */
     struct str     prompt;

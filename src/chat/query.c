@@ -38,6 +38,7 @@ void chat_query_pack(struct buf *b, const struct chat_query *q)
     pack_u8(b, q->add_special);
     pack_u8(b, q->parse_special);
     pack_u8(b, q->pieces);
+    pack_u8(b, q->offsets);
     pack_str(b, q->text);
     pack_toks(b, q->tok, q->n_tok);
     pack_u8(b, q->chat);
@@ -54,6 +55,7 @@ int chat_query_unpack(struct str bytes, struct arena *a, struct chat_query *ret,
     q.add_special   = unpack_bool(&u);
     q.parse_special = unpack_bool(&u);
     q.pieces        = unpack_bool(&u);
+    q.offsets       = unpack_bool(&u);
     q.text          = keep(a, unpack_str(&u), &no_mem);
     q.tok           = unpack_toks(&u, a, &q.n_tok, &no_mem);
     q.chat          = unpack_bool(&u);
@@ -78,6 +80,8 @@ void chat_answer_pack(struct buf *b, const struct chat_answer *an)
     pack_toks(b, an->tok, an->n_tok);
     pack_u8(b, an->piece != NULL);
     for (int i = 0; an->piece && i < an->n_tok; i++) pack_str(b, an->piece[i]);
+    pack_u8(b, an->offset != NULL);
+    for (int i = 0; an->offset && i < 2 * an->n_tok; i++) pack_i32(b, an->offset[i]);
 }
 
 int chat_answer_unpack(struct str bytes, struct arena *a, struct chat_answer *ret, struct err *e)
@@ -96,6 +100,15 @@ int chat_answer_unpack(struct str bytes, struct arena *a, struct chat_answer *re
         no_mem |= !piece;
         for (int i = 0; piece && i < an.n_tok; i++) piece[i] = keep(a, unpack_str(&u), &no_mem);
         an.piece = piece;
+    }
+    if (unpack_bool(&u) && an.n_tok) {
+        int32_t *offset = arena_array(a, (size_t)an.n_tok, 2 * sizeof *offset);
+        no_mem |= !offset;
+        for (int i = 0; offset && i < 2 * an.n_tok; i++) {
+            offset[i] = unpack_i32(&u);
+            if (offset[i] < 0 || (i & 1 && offset[i] < offset[i - 1])) u.failed = true;
+        }
+        an.offset = offset;
     }
     if (no_mem) return err_nomem(e, "reading an answer");
     if (!unpack_done(&u)) return err_set(e, ERR_PROTOCOL, "answer frame is malformed");

@@ -16,6 +16,7 @@ struct chat_query {
     bool                 add_special;   // TOKENIZE of text: BOS and the like
     bool                 parse_special; // TOKENIZE of text: names of special tokens are those tokens
     bool                 pieces;        // TOKENIZE: each token's bytes come with it
+    bool                 offsets;       // TOKENIZE: and where in the text (of messages: the rendered one) it stands
     struct str           text;          // TOKENIZE of text
     bool                 chat;          // the question is about req's messages
     struct chat_req      req;
@@ -28,6 +29,8 @@ struct chat_answer {
     struct str        text;  // DETOKENIZE, TEMPLATE
     const int32_t    *tok;   // [n_tok] TOKENIZE
     const struct str *piece; // [n_tok], or NULL
+    const int32_t    *offset; // [2 n_tok] first character and the one past the last, or NULL; tokens put around
+                              // the text are empty
     int               n_tok;
 };
 

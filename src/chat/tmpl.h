@@ -47,7 +47,7 @@ struct tmpl_in {
     const struct json     *tools;     // array of {"type":"function",...}
     const struct json     *documents;
     const struct json     *kwargs;    // the client's chat_template_kwargs, an object: untrusted
-    const struct chat_req *req; // or all of these from a request: messages, tools, kwargs, effort
+    const struct chat_req *req; // or all of these from a request: messages, tools, documents, kwargs, effort
     const struct tmpl_var *var; // [n_var] bos_token, eos_token ...; a kwarg may not replace one
     int                    n_var;
     bool                   add_prompt;     // add_generation_prompt: open the assistant's turn

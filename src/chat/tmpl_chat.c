@@ -127,6 +127,7 @@ static void load_req(struct run *r, const struct chat_req *req, struct input *x)
             tmpl_list_put(r, x->tools, tmpl_from_json(r, j, false));
         }
     }
+    if (req->documents.p) x->documents = tmpl_from_json(r, parse(r, x, req->documents, false, "documents"), false);
     if (!req->template_kwargs.p || r->failed) return;
     x->kwargs = parse(r, x, req->template_kwargs, false, "chat_template_kwargs");
     if (r->failed || json_kind(x->kwargs) == JSON_T_OBJ) return;
@@ -146,9 +147,9 @@ int tmpl_input_load(struct run *r, const struct tmpl_in *in, struct input *ret)
     } else {
         ret->messages = tmpl_from_json(r, in->messages, false);
         trust_roles(r, ret->messages);
-        ret->tools = tmpl_from_json(r, in->tools, false);
+        ret->tools     = tmpl_from_json(r, in->tools, false);
+        ret->documents = tmpl_from_json(r, in->documents, false);
     }
-    ret->documents = tmpl_from_json(r, in->documents, false);
     return r->failed ? -(int)r->e->code : 0;
 }
 

@@ -50,12 +50,33 @@ const struct opt opt_table[] = {
       .roles = OPT_SERVE | OPT_WORKER, .offset = AT(kv_bytes),
       .help = "Memory for the KV cache, e.g. 2G; 0: enough for --parallel sequences of --ctx tokens, but "
       "no more than a quarter of the machine's memory." },
+    { .name = "kv-type", .arg = "TYPE", .type = OPT_ENUM, .def = "f16", .words = "f16|q8_0",
+      .roles = OPT_SERVE | OPT_BENCH | OPT_WORKER | OPT_RUN, .offset = AT(kv_type),
+      .help = "What keys and values are kept as: f16 (f32 for files in F32), or q8_0 for about half the memory and a "
+              "small loss of precision; models whose heads are no multiple of 32 values keep f16." },
     { .name = "threads", .letter = 't', .arg = "COUNT", .type = OPT_INT, .def = "0", .min = 0, .max = 1024,
       .roles = OPT_SERVE | OPT_BENCH | OPT_WORKER | OPT_RUN, .offset = AT(threads),
       .help = "Compute threads; 0: one for each core that this process may use." },
+    { .name = "repack-cache", .arg = "DIR", .type = OPT_STR, .def = "off", .roles = OPT_SERVE, .offset = AT(repack_cache),
+      .help = "Directory where packed weights are kept, about the model's size again, so that the next start maps them; "
+      "off: packed at each start." },
     { .name = "queue", .arg = "COUNT", .type = OPT_INT, .def = "256", .min = 0, .max = LIM_REQS,
       .roles = OPT_SERVE | OPT_WORKER, .offset = AT(queue),
       .help = "Requests that may wait for a model; one more gets 429." },
+
+    { .name = "chat-template", .arg = "FILE", .type = OPT_LIST, .roles = OPT_SERVE | OPT_WORKER | OPT_RUN,
+      .offset = AT(chat_template), .help = "Chat template (Jinja) instead of the model's own, or the name of a "
+      "built-in one; again for the second model and so on, \"\" for the model's own." },
+    { .name = "answer-format", .arg = "NAME", .type = OPT_LIST, .roles = OPT_SERVE | OPT_WORKER | OPT_RUN,
+      .offset = AT(answer_format), .help = "How the model marks thinking and tool calls, instead of what its template "
+      "tells; again for the second model and so on, auto for what the template tells. curlew split --format list "
+      "prints the names." },
+    { .name = "reasoning-field", .arg = "NAME", .type = OPT_ENUM, .def = "reasoning_content",
+      .words = "reasoning_content|reasoning|both|none", .roles = OPT_SERVE | OPT_FRONT, .offset = AT(reasoning_field),
+      .help = "Member of replies that carries the model's thinking; none leaves it out." },
+    { .name = "think", .arg = "WHEN", .type = OPT_ENUM, .def = "auto", .words = "auto|on|off", .roles = OPT_RUN,
+      .offset = AT(think), .help = "Thinking before the answer, where the model's template has a switch; auto: as "
+      "the template has it." },
 
     { .name = "connections", .arg = "COUNT", .type = OPT_INT, .def = "1024", .min = 1, .max = 60000,
       .roles = OPT_SERVE | OPT_FRONT, .offset = AT(conns), .help = "Client connections at once." },
@@ -135,6 +156,18 @@ const struct opt opt_table[] = {
       .offset = AT(repeat), .help = "Runs; the median is reported." },
     { .name = "together", .arg = "COUNT", .type = OPT_INT, .def = "1", .min = 1, .max = 256, .roles = OPT_BENCH,
       .offset = AT(together), .help = "Sequences that decode together." },
+    { .name = "peer", .arg = "PROGRAM", .type = OPT_STR, .roles = OPT_BENCH, .offset = AT(peer),
+      .help = "Also run this program (llama-bench, or what takes its flags) with the same model, in turn with ours, and "
+      "print the ratio." },
+    { .name = "serve", .arg = "URL", .type = OPT_STR, .roles = OPT_BENCH, .offset = AT(serve),
+      .help = "Measure a server with OpenAI's API at this address (http://127.0.0.1:8080) instead of a file; --model is "
+      "then the model's name there." },
+    { .name = "clients", .arg = "COUNTS", .type = OPT_STR, .def = "1,8", .roles = OPT_BENCH, .offset = AT(clients),
+      .help = "Requests in flight at the server, a row for each number; --repeat says how many each client makes." },
+    { .name = "words", .arg = "COUNTS", .type = OPT_STR, .def = "64", .roles = OPT_BENCH, .offset = AT(words),
+      .help = "Words of the prompts sent to the server, rows for each number." },
+    { .name = "pid", .arg = "PID", .type = OPT_INT, .def = "0", .min = 0, .max = INT32_MAX, .roles = OPT_BENCH,
+      .offset = AT(pid), .help = "Process of that server on this machine: its processor time, with that of its children." },
     { .name = "json", .type = OPT_FLAG, .roles = OPT_BENCH | OPT_SHOW, .offset = AT(json), .help = "Report as JSON." },
 
     { .name = "system", .arg = "TEXT", .type = OPT_STR, .roles = OPT_RUN | OPT_TOK_SERVER, .offset = AT(system),

@@ -7,6 +7,7 @@
 enum { RKLLM_WORD_AUTO, RKLLM_WORD_TEXT };       // order of --rkllm-input and --rkllm-output
 enum { RKLLM_WORD_OWN, RKLLM_WORD_LIBRARY };     // order of --rkllm-template
 enum { RKLLM_WORD_PATH, RKLLM_WORD_FD };         // order of --rkllm-path
+enum { THINK_WORD_AUTO, THINK_WORD_ON, THINK_WORD_OFF }; // order of --think
 enum { LOG_WORD_ERROR, LOG_WORD_WARN, LOG_WORD_INFO, LOG_WORD_DEBUG }; // order of --log-level
 
 struct settings {
@@ -26,8 +27,16 @@ struct settings {
     int64_t parallel; // sequences at once
     int64_t batch;    // tokens of one forward
     int64_t kv_bytes; // 0: parallel x ctx
+    int     kv_type;  // enum engine_kv: index of --kv-type's words
     int64_t threads;  // 0: as many as the machine gives us
+    const char *repack_cache; // a directory, or "off"
     int64_t queue;    // waiting requests
+
+    /* text */
+    struct opt_list chat_template;   // n-th: of the n-th model, a file or a built-in one's name; "": its own
+    struct opt_list answer_format;   // n-th likewise: a format of answers (chat/split.h); "auto"
+    int             reasoning_field; // index of --reasoning-field's words
+    int             think;           // of --think's
 
     /* limits */
     int64_t conns;
@@ -65,6 +74,11 @@ struct settings {
     int64_t repeat;
     int64_t together;
     bool    json;
+    const char *peer;    // a program, or NULL
+    const char *serve;   // a server's address, or NULL
+    const char *clients; // numbers with commas between
+    const char *words;   // likewise
+    int64_t     pid;     // 0: none
 
     /* commands */
     struct opt_list arg;         // what stands on the command line and is no flag

@@ -221,6 +221,7 @@ OP vi vb_dot(vi s, vb w, vb q) { return (vi){ dot(s.a, w.a, q.a), dot(s.b, w.b, 
 OP vi vb_dot_low(vi s, vb u, vb q) { return (vi){ dot_low(s.a, u.a, q.a), dot_low(s.b, u.b, q.b) }; }
 
 OP uint64_t vb_word(vb a) { return (uint64_t)_mm_cvtsi128_si64(_mm256_castsi256_si128(_mm256_or_si256(a.a, a.b))); }
+OP uint64_t vi_word(vi a) { return vb_word(a); }
 OP float vf_first(vf v) { return _mm256_cvtss_f32(v.a); }
 
 #include "kern/kern_simd.h"

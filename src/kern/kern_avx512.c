@@ -127,6 +127,7 @@ OP vi vb_dot(vi s, vb w, vb q) { return _mm512_dpbusd_epi32(s, w, q); }
 OP vi vb_dot_low(vi s, vb u, vb q) { return _mm512_dpbusd_epi32(s, u, q); }
 
 OP uint64_t vb_word(vb a) { return (uint64_t)_mm_cvtsi128_si64(_mm512_castsi512_si128(a)); }
+OP uint64_t vi_word(vi a) { return vb_word(a); }
 OP float vf_first(vf v) { return _mm512_cvtss_f32(v); }
 
 #include "kern/kern_simd.h"

@@ -54,6 +54,23 @@ size_t kern_q8_bytes(int cols)
     return (blocks + (blocks & 1)) * sizeof(struct kern_q8);
 }
 
+size_t kern_kv_bytes(int head_dim, enum kern_kv type)
+{
+    size_t n = (size_t)KERN_PAGE_TOK * (size_t)(head_dim + kern_dim_pad(head_dim));
+
+    if (type != KERN_KV_Q8_0) return n * (type == KERN_KV_F32 ? 4 : 2);
+    assert(head_dim % KERN_BLOCK == 0);
+    return kern_kv_keys_bytes(head_dim) + (size_t)(head_dim / KERN_BLOCK) * sizeof(struct kv_q8);
+}
+
+size_t kern_attn_floats(int n_q, int head_dim, enum kern_kv type)
+{
+    size_t one = (size_t)kern_dim_pad(head_dim);
+
+    if (type == KERN_KV_Q8_0) one += kern_q8_bytes(head_dim) / sizeof(float);
+    return (size_t)n_q * one;
+}
+
 static const unsigned char *block_at(const void *src, size_t row_bytes, int row, int block, size_t bytes)
 {
     return (const unsigned char *)src + (size_t)row * row_bytes + (size_t)block * bytes;

@@ -1,8 +1,8 @@
 /* capture.h - what a library prints on stdout and stderr, as lines of our own.
  *
- * For a process that runs a vendor's library: descriptors 1 and 2 become a pipe, and a thread reads it. The
- * log goes on to where stderr went. A process has one capture, for its whole life. A fatal signal or exit()
- * waits until the lines before it were read, so that the last words are heard.
+ * For a process that runs a vendor's library: descriptors 1 and 2 become a pipe, and a small process reads it,
+ * so that the last words before a crash or an exit are heard, too. The log goes on to where stderr went. A
+ * process has one capture, for its whole life; start it while there is one thread and fork is still allowed.
  */
 #ifndef CURLEW_OS_CAPTURE_H
 #define CURLEW_OS_CAPTURE_H
@@ -12,11 +12,12 @@
 
 #define CAPTURE_LINE_BYTES 1024 // longer lines are cut into several
 
-/* One line without its end and without terminal colours; on the capture's thread. The text is borrowed. */
+/* One line without its end and without terminal colours, in the reading process: what it wants to tell the
+ * other one must lie in memory that both share. The text is borrowed. */
 typedef void capture_fn(void *ctx, struct str line);
 
 NODISCARD int capture_start(capture_fn *fn, void *ctx, struct err *e);
-/* Wait until what was printed so far has come out, at most so long. Fine without a capture. */
+/* Wait until what was printed so far has been given to the function, at most so long. Fine without a capture. */
 void capture_flush(int ms);
 
 #endif

@@ -42,6 +42,19 @@ static unsigned detect(void)
         flags |= CPU_AVX512;
     return flags;
 }
+#elif defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+
+/* What the kernel tells every process: Documentation/arm64/elf_hwcaps.rst of Linux. */
+static unsigned detect(void)
+{
+    unsigned flags = CPU_NEON;
+
+    if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) flags |= CPU_DOTPROD;
+    if ((flags & CPU_DOTPROD) && (getauxval(AT_HWCAP2) & HWCAP2_I8MM)) flags |= CPU_I8MM;
+    return flags;
+}
 #else
 static unsigned detect(void)
 {
@@ -56,6 +69,9 @@ static const struct {
     { "ref", 0 },
     { "avx2", CPU_AVX2 },
     { "avx512", CPU_AVX2 | CPU_AVX512 },
+    { "neon", CPU_NEON },
+    { "dotprod", CPU_NEON | CPU_DOTPROD },
+    { "i8mm", CPU_NEON | CPU_DOTPROD | CPU_I8MM },
 };
 
 int cpu_features(const char *level, unsigned *ret, struct err *e)
@@ -74,7 +90,7 @@ int cpu_features(const char *level, unsigned *ret, struct err *e)
         return 0;
     }
     char q[LIM_QUOTE_BYTES];
-    return err_set(e, ERR_BAD_CONFIG, "CPU=\"%s\" is unknown; there are ref, avx2 and avx512",
+    return err_set(e, ERR_BAD_CONFIG, "CPU=\"%s\" is unknown; there are ref, avx2, avx512, neon, dotprod and i8mm",
                    str_quote(q, sizeof q, str_c(level)));
 }
 

@@ -1,7 +1,7 @@
 /* cpu.h - what this processor and its system let us use.
  *
  * Instruction sets count only when the system saves their registers too. The environment variable
- * CPU lowers what is used (CPU=ref, CPU=avx2, ...), so that every path can be run on one machine.
+ * CPU lowers what is used (CPU=ref, CPU=avx2, CPU=dotprod, ...), so that every path can be run on one machine.
  */
 #ifndef CURLEW_OS_CPU_H
 #define CURLEW_OS_CPU_H
@@ -9,8 +9,11 @@
 #include "base/err.h"
 
 enum cpu_flag {
-    CPU_AVX2   = 1 << 0, // AVX2, FMA and F16C
-    CPU_AVX512 = 1 << 1, // AVX-512 F, BW, DQ, VL and VNNI, on top of CPU_AVX2
+    CPU_AVX2    = 1 << 0, // AVX2, FMA and F16C
+    CPU_AVX512  = 1 << 1, // AVX-512 F, BW, DQ, VL and VNNI, on top of CPU_AVX2
+    CPU_NEON    = 1 << 2, // every 64-bit Arm
+    CPU_DOTPROD = 1 << 3, // byte dot products, on top of CPU_NEON
+    CPU_I8MM    = 1 << 4, // the same with mixed signs, on top of CPU_DOTPROD
 };
 
 /* The instruction sets to use, of enum cpu_flag. `level` is the value of CPU, NULL or "" for all

@@ -228,6 +228,8 @@ static int submit(struct run *r, struct err *e)
     q.msg    = r->talk.msg;
     q.n_msg  = (int)r->talk.n;
     q.params = r->params;
+    if (r->s.think != THINK_WORD_AUTO)
+        q.template_kwargs = r->s.think == THINK_WORD_ON ? STR("{\"enable_thinking\":true}") : STR("{\"enable_thinking\":false}");
     q.n_max  = r->s.max_tokens ? (int)r->s.max_tokens : -1;
     buf_init(&b, LIM_FRAME_BYTES);
     chat_req_pack(&b, &q);
@@ -367,10 +369,24 @@ static int save(struct run *r, struct str name, struct err *e)
 
 static const char help_text[] =
     "/system TEXT  what the model shall be (alone: nothing in particular)\n"
+    "/think WHEN   on, off or auto: thinking before the answer, where the model has a switch\n"
     "/clear        begin a new conversation\n"
     "/save FILE    write the conversation as JSON, as the API takes it\n"
     "/exit         leave (Ctrl-D, or Ctrl-C at the prompt)\n"
     "Ctrl-C stops an answer. A line that ends in \\ goes on in the next.";
+
+static void set_think(struct run *r, struct str when)
+{
+    static const char *const words[] = { "auto", "on", "off" }; // order of THINK_WORD_*
+
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        if (!str_eq(when, str_c(words[i]))) continue;
+        r->s.think = (int)i;
+        say_dim(r, i == THINK_WORD_ON ? "the model thinks first" : i == THINK_WORD_OFF ? "no thinking" : "thinking as the model has it");
+        return;
+    }
+    say_dim(r, "/think wants on, off or auto");
+}
 
 /* True: go on. */
 static bool command(struct run *r, struct str line)
@@ -393,6 +409,8 @@ static bool command(struct run *r, struct str line)
         r->s.system = arena_str(&r->arena, rest).p; // /clear keeps it
         rc = r->s.system ? cli_talk_system(&r->talk, rest, &e) : err_nomem(&e, "taking the system message");
         if (rc == 0) say_dim(r, rest.n ? "the system message is set" : "no system message");
+    } else if (str_eq(word, STR("/think"))) {
+        set_think(r, rest);
     } else if (str_eq(word, STR("/save"))) {
         rc = save(r, rest, &e);
         if (rc == 0) say_dim(r, "saved");
@@ -481,10 +499,13 @@ static int load(struct run *r, struct err *e)
     int                rc = models_open(&r->s, &r->arena, &spec, &n, e);
 
     if (rc < 0) return rc;
-    const struct engine_file file = { .name = spec[0].base, .fd = spec[0].fd, .size = spec[0].size };
+    struct engine_file file[1 + MODELS_BESIDE] = { { .name = spec[0].base, .fd = spec[0].fd, .size = spec[0].size } };
+    int                n_file                  = 1;
+    for (int i = 0; i < spec[0].n_beside; i++) file[n_file++] = spec[0].beside[i];
     r->s.parallel = 1;
     if (!r->s.threads) r->s.threads = cpu_count().n_core;
-    rc            = serve_model_open(&r->s, spec[0].id.p, &file, 1, &r->m, e);
+    struct settings mine = models_settings(&r->s, &spec[0]);
+    rc                   = serve_model_open(&mine, spec[0].id.p, file, n_file, NULL, &r->m, e);
     if (rc == 0 && r->tty) {
         struct chat_info *i = &r->m.info;
         buf_str(&r->out, r->color ? STR(DIM) : STR(""));

@@ -151,7 +151,7 @@ static int make_guard(struct front *f, struct err *e)
 static int start_http(struct front *f, struct err *e)
 {
     struct http_conf c  = http_conf_default;
-    struct api_conf  ac = { .body_bytes = (size_t)f->s.body_bytes };
+    struct api_conf  ac = { .body_bytes = (size_t)f->s.body_bytes, .reasoning = (enum api_reasoning)f->s.reasoning_field };
     int              rc = make_guard(f, e);
 
     if (rc < 0) return rc;

@@ -18,13 +18,19 @@ struct command {
 
 static int run_bench(const struct settings *s)
 {
+    if (s->serve) {
+        const struct bench_serve_conf c = { .url = s->serve, .model = s->model.n ? s->model.v[0] : NULL, .clients = s->clients,
+                                            .words = s->words, .rounds = (int)s->repeat, .generate = (int)s->generate,
+                                            .pid = (int)s->pid, .json = s->json };
+        return bench_serve(&c);
+    }
     if (s->model.n != 1) {
         fprintf(stderr, "curlew bench: name one GGUF file with --model FILE\n");
         return PROG_USAGE;
     }
     const struct bench_conf c = { .model = s->model.v[0], .n_thread = (int)s->threads, .prompt = (int)s->prompt,
-                                  .generate = (int)s->generate, .n_seq = (int)s->together,
-                                  .repeat = (int)s->repeat, .json = s->json };
+                                  .generate = (int)s->generate, .n_seq = (int)s->together, .kv_type = s->kv_type,
+                                  .repeat = (int)s->repeat, .json = s->json, .peer = s->peer };
     return bench_main(&c);
 }
 
@@ -32,7 +38,7 @@ static const struct command commands[] = {
     { "serve", "--model FILE [options]", "Serve models over the OpenAI API.", OPT_SERVE, 0, supervisor_main },
     { "run", "--model FILE [PROMPT]", "Chat with a model in the terminal.", OPT_RUN, 1, cli_run },
     { "show", "--model FILE", "What a model file holds.", OPT_SHOW, 0, cli_show },
-    { "bench", "--model FILE [options]", "Measure a model's speed on this machine.", OPT_BENCH, 0, run_bench },
+    { "bench", "--model FILE | --serve URL", "Measure a model's or a server's speed.", OPT_BENCH, 0, run_bench },
     { "tokenize", "--model FILE [TEXT]", "Text to token ids, --decode: and back.", OPT_TOKENIZE, 1, cli_tokenize },
     { "template", "--model FILE | --file T", "Conversations through a chat template.", OPT_TEMPLATE, 0, cli_template },
     { "split", "--template T | --format NAME", "Answers into text, reasoning and tool calls.", OPT_SPLIT, 0, cli_split },

@@ -2,9 +2,12 @@
 #include "prog/models.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "base/limits.h"
 #include "base/utf8.h"
+#include "chat/split.h"
+#include "chat/tmpl.h"
 #include "os/fd.h"
 #include "prog/npu.h"
 
@@ -32,6 +35,46 @@ static int choose_id(const struct settings *s, int i, struct model_spec *m, stru
     return m->id.p ? 0 : err_nomem(e, "opening models");
 }
 
+/* A chat template of its own: a file, or a built-in one's name. */
+static int open_template(const struct settings *s, int i, struct model_spec *m, struct err *e)
+{
+    const char         *want = i < s->chat_template.n ? s->chat_template.v[i] : "";
+    struct engine_file *f    = &m->beside[m->n_beside];
+
+    if (!want[0]) return 0;
+    if (tmpl_builtin(str_c(want)).p && access(want, F_OK) < 0) {
+        m->tmpl = want;
+        return 0;
+    }
+    *f     = (struct engine_file){ .name = MODELS_TEMPLATE, .fd = -1 };
+    int rc = fd_open_file(want, &f->fd, &f->size, e);
+    if (rc < 0) return err_wrap(e, "--chat-template");
+    m->n_beside++;
+    return 0;
+}
+
+static int choose_format(const struct settings *s, int i, struct model_spec *m, struct err *e)
+{
+    const char       *want = i < s->answer_format.n ? s->answer_format.v[i] : "auto";
+    struct split_form form;
+
+    if (str_eq(str_c(want), STR("auto"))) return 0;
+    if (!split_form_by_name(str_c(want), &form))
+        return err_set(e, ERR_BAD_CONFIG, "--answer-format: \"%.60s\" is not known; curlew split --format list "
+                       "prints the names", want);
+    m->format = want;
+    return 0;
+}
+
+struct settings models_settings(const struct settings *s, const struct model_spec *m)
+{
+    struct settings mine = *s;
+
+    mine.chat_template = (struct opt_list){ (const char **)&m->tmpl, m->tmpl != NULL };
+    mine.answer_format = (struct opt_list){ (const char **)&m->format, m->format != NULL };
+    return mine;
+}
+
 static int check_unique(const struct model_spec *m, int n, struct err *e)
 {
     for (int i = 0; i < n; i++)
@@ -55,6 +98,10 @@ int models_open(const struct settings *s, struct arena *a, struct model_spec **r
                        s->engine);
     if (n == 0)
         return err_set(e, ERR_BAD_CONFIG, "no model: name a GGUF file with --model FILE");
+    if (s->chat_template.n > n)
+        return err_set(e, ERR_BAD_CONFIG, "--chat-template: given %d times for %d models", s->chat_template.n, n);
+    if (s->answer_format.n > n)
+        return err_set(e, ERR_BAD_CONFIG, "--answer-format: given %d times for %d models", s->answer_format.n, n);
     if (s->alias.n > n)
         return err_set(e, ERR_BAD_CONFIG, "--alias: given %d times for %d models", s->alias.n, n);
 
@@ -66,6 +113,8 @@ int models_open(const struct settings *s, struct arena *a, struct model_spec **r
         m[i].base = base_name(m[i].path);
         int rc = fd_open_file(m[i].path, &m[i].fd, &m[i].size, e);
         if (rc == 0) rc = choose_id(s, i, &m[i], a, e);
+        if (rc == 0) rc = open_template(s, i, &m[i], e);
+        if (rc == 0) rc = choose_format(s, i, &m[i], e);
         if (rc == 0 && npu_is_rkllm(s, m[i].base)) rc = npu_open_beside(s, &m[i], n_npu++, a, e);
         if (rc < 0) {
             models_close(m, n);

@@ -59,8 +59,8 @@ static int domain_of(const struct settings *s, int index, int64_t *ret, struct e
     return 0;
 }
 
-/* MODEL.NAME or NAME in the model's folder, if it is there. The worker knows it as NAME. */
-static int open_one(struct model_spec *m, const char *name, struct arena *a, struct err *e)
+/* MODEL.NAME or NAME in the model's folder, if it is there. */
+static int open_one(struct model_spec *m, const char *name, const char *as, struct arena *a, struct err *e)
 {
     struct str  stem  = str_c(m->path);
     const char *slash = strrchr(m->path, '/');
@@ -73,10 +73,10 @@ static int open_one(struct model_spec *m, const char *name, struct arena *a, str
                       : arena_printf(a, "%.*s%s", slash ? (int)(slash - m->path + 1) : 0, m->path, name);
         if (!path.p) return err_nomem(e, "opening models");
         if (stat(path.p, &st) < 0 && errno == ENOENT) continue;
-        struct model_file *f = &m->beside[m->n_beside];
-        int                rc = fd_open_file(path.p, &f->fd, &f->size, e);
+        struct engine_file *f = &m->beside[m->n_beside];
+        int                 rc = fd_open_file(path.p, &f->fd, &f->size, e);
         if (rc < 0) return rc;
-        f->base = name;
+        f->name = as;
         m->n_beside++;
         return 0;
     }
@@ -85,8 +85,10 @@ static int open_one(struct model_spec *m, const char *name, struct arena *a, str
 
 int npu_open_beside(const struct settings *s, struct model_spec *m, int index, struct arena *a, struct err *e)
 {
-    static const char *const names[MODEL_BESIDE] = { "tokenizer.json", "tokenizer_config.json",
-                                                     "chat_template.jinja" };
+    static const struct {
+        const char *name, *as;
+    } files[] = { { "tokenizer.json", "tokenizer.json" }, { "tokenizer_config.json", "tokenizer_config.json" },
+                  { "chat_template.jinja", NPU_TEMPLATE } };
     struct rkllm_name        n = rkllm_name_parse(str_c(m->base));
     const char              *here;
     struct rkllm_conf        c;
@@ -99,7 +101,7 @@ int npu_open_beside(const struct settings *s, struct model_spec *m, int index, s
                        "converted for (--npu-platform overrides what the machine says)", m->path, n.platform, here);
     m->npu = true;
     rc = domain_of(s, index, &m->npu_domain, e);
-    for (int i = 0; rc == 0 && i < MODEL_BESIDE; i++) rc = open_one(m, names[i], a, e);
+    for (size_t i = 0; rc == 0 && i < ARRAY_LEN(files); i++) rc = open_one(m, files[i].name, files[i].as, a, e);
     return rc;
 }
 

@@ -5,6 +5,8 @@
 #include "engines/rkllm/engine_rkllm.h"
 #include "prog/models.h"
 
+#define NPU_TEMPLATE "beside.jinja" // what the worker calls the chat_template.jinja beside a model
+
 /* Is this model one for Rockchip's library, by the settings and its file's name? */
 bool npu_is_rkllm(const struct settings *s, const char *base);
 

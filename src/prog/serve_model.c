@@ -11,6 +11,7 @@
 #include "engines/script/script.h"
 #include "model/gguf.h"
 #include "os/fd.h"
+#include "prog/models.h"
 #include "prog/npu.h"
 #include "prog/vocab_hf.h"
 
@@ -61,6 +62,20 @@ static bool has_token(const void *ctx, const char *token)
     return ctx && tok_find(ctx, str_c(token)) >= 0;
 }
 
+/* The template that the settings name; 0 with *text set, 1 when they name none. */
+static int named_template(struct serve_model *m, const struct settings *s, const struct engine_file *file,
+                          int n_file, struct str *text, struct err *e)
+{
+    for (int i = 1; i < n_file; i++) {
+        if (!str_eq(str_c(file[i].name), STR(MODELS_TEMPLATE))) continue;
+        int rc = fd_read_all(file[i].fd, file[i].name, LIM_TMPL_BYTES, &m->arena, text, e);
+        return rc < 0 ? rc : tmpl_compile(STR("--chat-template"), *text, &m->tmpl, e);
+    }
+    if (!s->chat_template.n) return 1;
+    *text = tmpl_builtin(str_c(s->chat_template.v[0]));
+    return tmpl_compile(str_c(s->chat_template.v[0]), *text, &m->tmpl, e);
+}
+
 /* The model's own template if it has one that compiles, else the built-in one that suits it. */
 static int find_template(struct serve_model *m, const struct gguf *g, struct str own, const char *id,
                          struct str *text, struct err *e)
@@ -91,7 +106,7 @@ static int open_beside(struct serve_model *m, const struct engine_file *file, in
         struct str  name = str_c(file[i].name);
         struct str *text = str_eq(name, STR("tokenizer.json"))          ? &hf.tokenizer
                            : str_eq(name, STR("tokenizer_config.json")) ? &hf.config
-                           : str_eq(name, STR("chat_template.jinja"))   ? &hf.jinja
+                           : str_eq(name, STR(NPU_TEMPLATE))            ? &hf.jinja
                                                                         : NULL;
         if (text) rc = fd_read_all(file[i].fd, file[i].name, VOCAB_HF_BYTES, &a, text, e);
     }
@@ -123,9 +138,11 @@ static int open_tok(struct serve_model *m, const struct settings *s, const struc
             rc = err_set(e, ERR_BAD_FILE, "%s: the vocabulary has %d tokens, the model's output %d", file->name,
                          tok_n(m->tok), i->n_vocab);
     }
-    if (m->ops == &engine_rkllm) rc = open_beside(m, file, n_file, &own, e);
-    if (m->ops == &engine_rkllm && s->rkllm_template == RKLLM_WORD_LIBRARY) own = STR(LAST_MESSAGE);
-    if (rc == 0) rc = find_template(m, g, own, id, template_text, e);
+    if (m->ops == &engine_rkllm && rc == 0) rc = open_beside(m, file, n_file, &own, e);
+    bool library = m->ops == &engine_rkllm && s->rkllm_template == RKLLM_WORD_LIBRARY;
+    if (library) own = STR(LAST_MESSAGE);
+    if (rc == 0) rc = library ? 1 : named_template(m, s, file, n_file, template_text, e);
+    if (rc == 1) rc = find_template(m, g, own, id, template_text, e);
     gguf_close(g);
     return rc;
 }
@@ -150,7 +167,7 @@ static int describe(struct serve_model *m, const struct engine_info *i, const st
 }
 
 int serve_model_open(const struct settings *s, const char *id, const struct engine_file *file, int n_file,
-                     struct serve_model *ret, struct err *e)
+                     struct engine_cache *cache, struct serve_model *ret, struct err *e)
 {
     struct serve_model m = { 0 };
     struct engine_info i;
@@ -159,7 +176,8 @@ int serve_model_open(const struct settings *s, const char *id, const struct engi
     struct rkllm_conf   own;
     struct engine_conf  ec   = { .file = file, .n_file = n_file, .n_thread = (int)s->threads,
                                  .n_ctx = s->ctx ? (int)s->ctx : CTX_DEFAULT, .n_seq = (int)s->parallel,
-                                 .n_batch = (int)s->batch, .kv_bytes = s->kv_bytes };
+                                 .n_batch = (int)s->batch, .kv_bytes = s->kv_bytes, .cache = cache,
+                                 .kv_type = (enum engine_kv)s->kv_type };
 
     if (ec.n_batch < ec.n_seq) ec.n_batch = ec.n_seq;
     arena_init(&m.arena, MIB(64));
@@ -174,17 +192,23 @@ int serve_model_open(const struct settings *s, const char *id, const struct engi
     m.ops->info(m.engine, &i);
     rc = open_tok(&m, s, &i, file, n_file, id, &text, e);
     if (rc < 0) goto fail;
+    struct split_form form = split_detect(text);
+    if (s->answer_format.n && !split_form_by_name(str_c(s->answer_format.v[0]), &form)) {
+        rc = err_set(e, ERR_BAD_CONFIG, "--answer-format: \"%.60s\" is not known", s->answer_format.v[0]);
+        goto fail;
+    }
 
     sc = (struct session_conf){ .ops = m.ops, .engine = m.engine, .tok = m.tok, .tmpl = m.tmpl,
-                                .form = split_detect(text), .n_queue = (int)s->queue,
+                                .form = form, .n_queue = (int)s->queue,
                                 .queue_ms = (int)s->queue_ms };
     tmpl_caps(m.tmpl, &sc.caps);
     rc = describe(&m, &i, &sc.caps, file, e);
     if (rc == 0) rc = session_new(&sc, &m.session, e);
     if (rc < 0) goto fail;
-    log_info("loaded", "model=%s engine=%s arch=%s quant=%s tokenizer=%s ctx=%d parallel=%d kv_mib=%llu format=%s",
+    log_info("loaded", "model=%s engine=%s arch=%s quant=%s tokenizer=%s ctx=%d parallel=%d kv_mib=%llu kv_type=%s "
+             "format=%s",
              id, m.ops->name, i.arch, i.quant, m.tok ? tok_kind(m.tok) : "none", i.n_ctx, i.n_seq,
-             (unsigned long long)(i.kv_bytes >> 20), split_form_name(&sc.form));
+             (unsigned long long)(i.kv_bytes >> 20), i.kv_type ? i.kv_type : "none", split_form_name(&sc.form));
     *ret = m;
     return 0;
 

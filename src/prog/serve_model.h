@@ -16,10 +16,10 @@ struct serve_model {
     struct arena             arena;
 };
 
-/* Load file[0] of `file` with what the settings say. Errors: the file's or the engine's. On failure
+/* Load file[0] of `file` with what the settings say; cache may be NULL. Errors: the file's or the engine's. On failure
  * everything is released. */
 NODISCARD int serve_model_open(const struct settings *s, const char *id, const struct engine_file *file,
-                               int n_file, struct serve_model *ret, struct err *e);
+                               int n_file, struct engine_cache *cache, struct serve_model *ret, struct err *e);
 void          serve_model_close(struct serve_model *m);
 
 #endif

@@ -27,6 +27,7 @@
 #include "prog/models.h"
 #include "prog/npu.h"
 #include "prog/prog.h"
+#include "prog/repack.h"
 
 #define FRONT_STOP_MS  10000 // running replies may take this long after SIGTERM
 #define WORKER_STOP_MS 2000
@@ -54,6 +55,7 @@ struct supervisor {
     struct model_spec     *model; // [n_model]
     int                    n_model;
     struct child          *worker; // [n_model]
+    struct repack         *repack; // [n_model], of workers that load
     struct child           front;
     int                    listen_fd;
     int                    port;
@@ -141,46 +143,64 @@ static int start_child(struct child *c, const char *role, const char *label, enu
     return 0;
 }
 
-static int send_file(struct chan *c, const char *base, uint64_t size, int fd, struct err *e)
+static int send_file(struct chan *c, const char *name, uint64_t size, int fd, struct err *e)
 {
     struct buf b;
 
     buf_init(&b, KIB(4));
-    pack_str(&b, str_c(base));
+    pack_str(&b, str_c(name));
     pack_u64(&b, size);
     int rc = b.failed ? err_nomem(e, "starting a worker") : chan_send(c, MSG_FILE, 0, buf_text(&b), fd, e);
     buf_release(&b);
     return rc;
 }
 
-/* The model's own settings among those of all. */
-static void own_settings(const struct supervisor *sv, int i, struct settings *ret, char domain[32])
+/* The place for packed weights, if the settings want one. */
+static int send_cache(struct supervisor *sv, int i, struct err *e)
 {
-    *ret = sv->child_settings;
-    if (sv->worker[i].ctx) ret->ctx = sv->worker[i].ctx;
+    struct repack *r = &sv->repack[i];
+    struct buf     b;
+
+    repack_close(r);
+    repack_open(r, sv->s->repack_cache, &sv->model[i]);
+    if (r->cache.fd < 0) return 0;
+    buf_init(&b, 16);
+    pack_u64(&b, r->cache.size);
+    pack_u32(&b, (uint32_t)r->cache.state);
+    int rc = b.failed ? err_nomem(e, "starting a worker")
+                      : chan_send(sv->worker[i].chan, MSG_CACHE, 0, buf_text(&b), r->cache.fd, e);
+    buf_release(&b);
+    return rc;
+}
+
+/* What one worker of an NPU is told and no other. */
+static void own_settings(const struct supervisor *sv, int i, struct settings *s, char domain[32])
+{
+    if (sv->worker[i].ctx) s->ctx = sv->worker[i].ctx;
     snprintf(domain, 32, "%lld", (long long)sv->model[i].npu_domain);
-    if (sv->model[i].npu) ret->npu_domain = domain;
+    if (sv->model[i].npu) s->npu_domain = domain;
 }
 
 static int start_worker(struct supervisor *sv, int i, struct err *e)
 {
     struct child            *c = &sv->worker[i];
     const struct model_spec *m = &sv->model[i];
-    struct settings          own;
     char                     domain[32];
     struct buf               b, conf;
     int                      rc = start_child(c, "worker", m->id.p, CHAN_WORKER, e);
 
     if (rc < 0) return rc;
-    rc = send_file(c->chan, m->base, m->size, m->fd, e);
-    for (int k = 0; rc == 0 && k < m->n_beside; k++)
-        rc = send_file(c->chan, m->beside[k].base, m->beside[k].size, m->beside[k].fd, e);
-    int lock = m->npu && rc == 0 ? npu_lock_open(sv->s) : -1; // its own: a lock is the open file's
-    if (lock >= 0) rc = send_file(c->chan, RKLLM_LOCK_NAME, 0, lock, e);
     buf_init(&b, KIB(64));
     buf_init(&conf, KIB(60));
-    own_settings(sv, i, &own, domain);
-    opt_pack(&conf, &own, OPT_WORKER);
+    rc = send_file(c->chan, m->base, m->size, m->fd, e);
+    for (int k = 0; rc == 0 && k < m->n_beside; k++)
+        rc = send_file(c->chan, m->beside[k].name, m->beside[k].size, m->beside[k].fd, e);
+    int lock = m->npu && rc == 0 ? npu_lock_open(sv->s) : -1; // its own: a lock is the open file's
+    if (lock >= 0) rc = send_file(c->chan, RKLLM_LOCK_NAME, 0, lock, e);
+    if (rc == 0 && !m->npu) rc = send_cache(sv, i, e);
+    struct settings mine = models_settings(&sv->child_settings, m);
+    own_settings(sv, i, &mine, domain);
+    opt_pack(&conf, &mine, OPT_WORKER);
     pack_str(&b, m->id);
     pack_str(&b, buf_text(&conf));
     if (rc == 0)
@@ -279,6 +299,7 @@ static void reap(struct supervisor *sv)
             struct child *c = &sv->worker[i];
             if (c->pid != pid) continue;
             ended(sv, c);
+            repack_close(&sv->repack[i]);
             uint64_t soonest = clock_mono_us() + NPU_PAUSE_MS * 1000;
             if (sv->model[i].npu && !sv->stopping && c->again_us < soonest) c->again_us = soonest;
             if (c->load_failed) {
@@ -316,6 +337,20 @@ static void restart_due(struct supervisor *sv)
 
 /* --- what children say --- */
 
+/* A word of a command as a shell takes it. */
+static void print_word(const char *s)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+:@%,=";
+
+    if (s[strspn(s, plain)] == 0) {
+        fputs(s, stdout);
+        return;
+    }
+    putchar('\'');
+    for (; *s; s++) *s == '\'' ? fputs("'\\''", stdout) : putchar(*s);
+    putchar('\'');
+}
+
 /* Once: what a person who started the server wants to know. */
 static void announce(struct supervisor *sv)
 {
@@ -345,7 +380,15 @@ static void announce(struct supervisor *sv)
                v6 ? "]" : "", sv->port, v6 ? "[" : "", host, v6 ? "]" : "", sv->port);
     }
     printf(" -H 'Content-Type: application/json' \\\n    -d '{\"model\": \"" STR_FMT "\", \"messages\": "
-           "[{\"role\": \"user\", \"content\": \"Hello!\"}], \"max_tokens\": 64}'\n\n", STR_ARG(id));
+           "[{\"role\": \"user\", \"content\": \"Hello!\"}], \"max_tokens\": 64}'\n", STR_ARG(id));
+    if (str_ends(str_c(sv->model[first].base), STR(".gguf"))) {
+        printf("or chat in another terminal:\n  ");
+        print_word(program_invocation_name);
+        printf(" run --model ");
+        print_word(sv->model[first].path);
+        putchar('\n');
+    }
+    putchar('\n');
     fflush(stdout);
 }
 
@@ -391,6 +434,14 @@ static void linked(struct supervisor *sv, struct str body)
     if (unpack_done(&u) && i < (uint32_t)sv->n_model) sv->worker[i].linked = true;
 }
 
+static void cached(struct supervisor *sv, int i, struct str body)
+{
+    struct unpack u = unpack_init(body);
+    uint32_t      state = unpack_u32(&u);
+
+    if (unpack_done(&u)) repack_settle(&sv->repack[i], (enum engine_cache_state)state);
+}
+
 static int on_msg(void *ctx, struct chan *c, const struct chan_msg *m, struct err *e)
 {
     struct from       *f  = ctx;
@@ -405,6 +456,8 @@ static int on_msg(void *ctx, struct chan *c, const struct chan_msg *m, struct er
         log_info("model_ready", "model=" STR_FMT " ms=%u", STR_ARG(sv->model[f->i].id),
                  (unsigned)((clock_mono_us() - sv->worker[f->i].started_us) / 1000));
         link_up(sv, f->i);
+    } else if (m->type == MSG_CACHED) {
+        cached(sv, f->i, m->body);
     } else if (m->type == MSG_LINKED) {
         linked(sv, m->body);
     } else if (m->type == MSG_LOAD_FAILED) {
@@ -521,7 +574,10 @@ static int open_all(struct supervisor *sv, struct err *e)
     if (sv->n_model > LIM_MODELS)
         return err_set(e, ERR_BAD_CONFIG, "%d models, the limit is %d", sv->n_model, LIM_MODELS);
     sv->worker = arena_array(&sv->arena, (size_t)sv->n_model, sizeof *sv->worker);
-    if (!sv->worker) return err_nomem(e, "starting");
+    sv->repack = arena_array(&sv->arena, (size_t)sv->n_model, sizeof *sv->repack);
+    if (!sv->worker || !sv->repack) return err_nomem(e, "starting");
+    for (int i = 0; i < sv->n_model; i++) sv->repack[i].cache.fd = -1;
+    if (strcmp(s->repack_cache, "off") && (rc = repack_prepare(s->repack_cache, e)) < 0) return rc;
     rc = fd_listen(s->host, (int)s->port, &sv->listen_fd, &sv->port, e);
     if (rc < 0) return rc;
     if (!fd_host_is_loopback(s->host))
@@ -568,6 +624,7 @@ int supervisor_main(const struct settings *s)
     if (p && sv.signal_fd >= 0) loop(&sv, p);
 
     if (s->host[0] == '/' && sv.listen_fd >= 0) unlink(s->host);
+    for (int i = 0; sv.repack && i < sv.n_model; i++) repack_close(&sv.repack[i]);
     models_close(sv.model, sv.n_model);
     fd_close(&sv.listen_fd);
     fd_close(&sv.signal_fd);

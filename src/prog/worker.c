@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "os/capture.h"
 #include "os/chan.h"
+#include "os/fd.h"
 #include "os/proc.h"
 #include "os/sandbox.h"
 #include "prog/npu.h"
@@ -30,6 +31,7 @@ struct worker {
     struct chan       *sup, *front; // front: NULL while there is none
     struct engine_file file[FILES_MAX];
     int                n_file;
+    struct engine_cache cache; // fd -1: none
     struct str         id;
     bool               load, stop;
     bool               npu; // its engine is a vendor's library
@@ -48,6 +50,18 @@ static int on_file(struct worker *w, const struct chan_msg *m, struct err *e)
     if (!unpack_done(&u) || w->n_file == FILES_MAX) return err_set(e, ERR_PROTOCOL, "malformed file");
     if (!name.p) return err_nomem(e, "starting a worker");
     w->file[w->n_file++] = (struct engine_file){ .name = name.p, .fd = m->fd, .size = size };
+    return 0;
+}
+
+static int on_cache(struct worker *w, const struct chan_msg *m, struct err *e)
+{
+    struct unpack u = unpack_init(m->body);
+    uint64_t      size = unpack_u64(&u);
+    uint32_t      state = unpack_u32(&u);
+
+    if (!unpack_done(&u) || w->cache.fd >= 0 || (state != ENGINE_CACHE_THERE && state != ENGINE_CACHE_WANTED))
+        return err_set(e, ERR_PROTOCOL, "malformed cache");
+    w->cache = (struct engine_cache){ .fd = m->fd, .size = size, .state = (enum engine_cache_state)state };
     return 0;
 }
 
@@ -70,6 +84,7 @@ static int on_sup(void *ctx, struct chan *c, const struct chan_msg *m, struct er
     (void)c;
 
     if (m->type == MSG_FILE) return on_file(w, m, e);
+    if (m->type == MSG_CACHE) return on_cache(w, m, e);
     if (m->type == MSG_LOAD) return on_load(w, m->body, e);
     if (m->type == MSG_FRONT_LINK) {
         if (w->front_fd >= 0) close(w->front_fd);
@@ -204,18 +219,28 @@ static int retry_ctx(const struct worker *w)
 static int report(struct worker *w, int load_rc, const struct err *why, struct err *e)
 {
     struct buf b;
-    int        rc;
+    int        rc = 0;
 
+    buf_init(&b, KIB(2));
+    if (w->cache.fd >= 0) {
+        fd_close(&w->cache.fd);
+        pack_u32(&b, (uint32_t)w->cache.state);
+        rc = b.failed ? -ERR_NO_MEMORY : chan_send(w->sup, MSG_CACHED, 0, buf_text(&b), -1, e);
+        buf_clear(&b);
+    }
+    if (rc < 0) {
+        buf_release(&b);
+        return rc;
+    }
     if (load_rc == 0) {
         rc = chan_send(w->sup, MSG_LOADED, 0, STR(""), -1, e);
     } else {
-        buf_init(&b, KIB(2));
         pack_u32(&b, (uint32_t)why->code);
         pack_str(&b, str_c(why->msg));
         pack_u32(&b, (uint32_t)retry_ctx(w));
         rc = b.failed ? -ERR_NO_MEMORY : chan_send(w->sup, MSG_LOAD_FAILED, 0, buf_text(&b), -1, e);
-        buf_release(&b);
     }
+    buf_release(&b);
     return rc < 0 ? rc : chan_flush_wait(w->sup, START_MS, e);
 }
 
@@ -242,7 +267,8 @@ static int start(struct worker *w, struct err *e)
     rc     = give_up_rights(w, &landlock, e); // before the first byte is read
     if (rc < 0) return rc;
     log_debug("sandbox", "landlock=%s", landlock ? "yes" : "no");
-    int load_rc = serve_model_open(&w->s, w->id.p, w->file, w->n_file, &w->m, &why);
+    int load_rc = serve_model_open(&w->s, w->id.p, w->file, w->n_file,
+                                   w->cache.fd >= 0 ? &w->cache : NULL, &w->m, &why);
     if (load_rc == 0 && !w->npu) load_rc = sandbox_enter(SANDBOX_WORKER_RUN, NULL, &why);
     rc = report(w, load_rc, &why, e);
     if (rc == 0 && load_rc < 0) w->stop = true;
@@ -251,7 +277,7 @@ static int start(struct worker *w, struct err *e)
 
 int worker_main(const char *label)
 {
-    struct worker w = { .front_fd = -1 };
+    struct worker w = { .front_fd = -1, .cache.fd = -1 };
     struct err    e;
     int           rc;
 
@@ -270,6 +296,7 @@ int worker_main(const char *label)
     chan_close(w.front);
     chan_close(w.sup);
     if (w.front_fd >= 0) close(w.front_fd);
+    fd_close(&w.cache.fd);
     for (int i = 0; i < w.n_file; i++) close(w.file[i].fd);
     arena_release(&w.arena);
     return rc < 0 ? PROG_FAILED : PROG_OK;

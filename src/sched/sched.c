@@ -25,11 +25,8 @@ static bool decodes(const struct seq *q)
 /* Hold pages for n_tok positions, or for as many as there are. */
 static void take_pages(struct sched *s, struct seq *q, int n_tok)
 {
-    for (int want = sched_pages_for(s, n_tok); q->n_page < want; q->n_page++) {
-        int32_t page = pages_take(s->pages);
-        if (page < 0) return;
-        q->page[q->n_page] = page;
-    }
+    for (int want = sched_pages_for(s, n_tok); q->n_page < want;)
+        if (!sched_take_page(s, q)) return;
 }
 
 static void put_run(struct sched *s, struct seq *q, int n, bool decode)
@@ -42,7 +39,7 @@ static void put_run(struct sched *s, struct seq *q, int n, bool decode)
 
     q->n_plan  = n;
     s->erun[i] = (struct engine_run){
-        .tok = q->tok + q->n_kv, .n_tok = n, .pos = q->n_kv, .page = q->page,
+        .tok = q->tok + q->n_kv, .n_tok = n, .pos = q->n_kv, .page = q->page, .win = q->win,
         .n_logits = n_echo ? n_echo : sample,
     };
     s->srun[i] = (struct sched_run){
@@ -91,6 +88,15 @@ static int outstanding(const struct sched *s, const struct seq *q)
     return want > q->n_page ? want - q->n_page : 0;
 }
 
+/* The same of window pages, of which it never needs more than a window's to go on. */
+static int outstanding_win(const struct sched *s, const struct seq *q)
+{
+    int want = q->n_page + outstanding(s, q), held = q->n_page - q->win_from;
+
+    if (want > s->win_most) want = s->win_most;
+    return want > held ? want - held : 0;
+}
+
 /* Somebody of no lower priority is about to compute the page that q needs next. */
 static bool page_is_coming(const struct sched *s, const struct seq *q)
 {
@@ -117,10 +123,13 @@ static enum admit admit(struct sched *s, struct seq *q)
     int  n_cached = q->n_cached;
     bool coming;
     sched_match(s, q);
-    int64_t need = outstanding(s, q);
-    for (int i = 0; i < s->n_running; i++) need += outstanding(s, &s->seq[s->running[i]]);
+    int64_t need = outstanding(s, q), need_win = outstanding_win(s, q);
+    for (int i = 0; i < s->n_running; i++) {
+        need += outstanding(s, &s->seq[s->running[i]]);
+        need_win += outstanding_win(s, &s->seq[s->running[i]]);
+    }
     coming = page_is_coming(s, q);
-    if (!coming && need <= pages_avail(s->pages)) {
+    if (!coming && need <= pages_avail(s->pages) && need_win <= pages_win_avail(s->pages)) {
         sched_enter(s, q);
         return ADMITTED;
     }
@@ -222,6 +231,7 @@ static void publish(struct sched *s, struct seq *q)
         int i = q->n_known;
         struct pages_link at = { i == 0, i ? pages_serial(s->pages, q->page[i - 1]) : q->salt };
         q->page[i] = pages_publish(s->pages, q->page[i], at, q->tok + (size_t)i * (size_t)pt);
+        if (q->win) q->win[i] = pages_win_publish(s->pages, q->page[i], q->win[i]);
     }
 }
 
@@ -248,6 +258,7 @@ void sched_done(struct sched *s, bool ok)
         if (s->srun[i].decode) s->n_tok_decode++;
         else s->n_tok_prefill += (uint64_t)n;
         publish(s, q);
+        sched_pass_window(s, q);
     }
     s->n_run = 0;
 }

@@ -33,6 +33,10 @@
  *     tokens. Each time that happens it counts as one priority higher for this purpose, so it does
  *     not happen for ever. The highest ranked sequence is never touched and fits alone, so there
  *     is always progress.
+ *   - Models with windows: besides its pages a sequence holds window pages (pages.h), those that the window of its
+ *     next token touches, and while a piece of its prompt is computed those of that piece. Older ones stay known
+ *     with their pages until the room is needed. A known prefix is used up to where all window pages of its last
+ *     window are known too, and the rest is computed again.
  *   - Choices of one request share the full pages of its prompt; what is left, less than a page,
  *     each computes itself (engine_ops.page_copy is not used).
  */
@@ -53,6 +57,8 @@ struct sched_conf {
     int  n_ctx;     // most tokens of one sequence, >= 2
     int  n_page;    // KV pages, numbered from 0, >= 1
     int  page_tok;  // tokens of a page, >= 1
+    int  n_swa;     // positions of the window, its own included, of layers with window pages; 0: no such layers
+    int  n_win;     // window pages, numbered from 0; enough for one window (sched_new says how many that is)
     int  n_batch;   // most tokens of one batch, >= n_seq
     int  n_prefill; // most prefill tokens of a batch that also decodes, >= 1
     bool prefix;    // share pages between equal prefixes
@@ -140,6 +146,7 @@ struct sched_stats {
     int      n_page_free;               // hold nothing
     int      n_page_cached;             // hold a known prefix, used by nobody
     int      n_page_used;
+    int      n_win_free, n_win_cached, n_win_used; // window pages likewise
     uint64_t n_preempt;                 // since start
     uint64_t n_tok_prompt, n_tok_cached; // prompt tokens admitted, and of them found in the cache
     uint64_t n_tok_prefill, n_tok_decode; // computed

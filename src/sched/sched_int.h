@@ -30,6 +30,8 @@ struct seq {
     int32_t *page;     // [pages_for(cap_tok)] owned
     int      n_page;   // held; covers n_kv at least
     int      n_known;  // of them known to the trie: all that are full and computed
+    int32_t *win;      // [pages_for(cap_tok)] owned, NULL without windows: window pages, beside `page`
+    int      win_from; // held are those from here to n_page - 1; before: -1
 
     int  n_plan;       // tokens in the plan that is out, else 0
     bool echo;
@@ -51,6 +53,7 @@ struct flow {
 struct sched {
     struct sched_conf conf;
     int               limit; // most tokens of a sequence: context and pages
+    int               win_most; // pages that one window can touch; 0: there are no windows
 
     struct seq  *seq; // [n_slot]
     int          n_slot;
@@ -87,6 +90,12 @@ static inline int sched_pages_for(const struct sched *s, int n_tok)
     return n_tok / s->conf.page_tok + (n_tok % s->conf.page_tok != 0);
 }
 
+/* The first page that the window of a token at this position touches. */
+static inline int sched_win_first(const struct sched *s, int pos)
+{
+    return pos >= s->conf.n_swa ? (pos + 1 - s->conf.n_swa) / s->conf.page_tok : 0;
+}
+
 /* sched_seq.c */
 struct seq *sched_find_seq(const struct sched *s, sched_seq handle); // live, else NULL
 void sched_release(struct sched *s, struct seq *q);  // pages, place, memory
@@ -95,6 +104,10 @@ void sched_enter(struct sched *s, struct seq *q);    // waiting to running
 void sched_leave(struct sched *s, struct seq *q);    // running to waiting, without its pages
 void sched_wake_flow(struct sched *s, int flow);     // it has prefill to do again
 void sched_charge(struct sched *s, int flow, int n_tok);
+/* Hold one page more, with its window page. False: there is none. */
+bool sched_take_page(struct sched *s, struct seq *q);
+/* Let go of window pages that the next token does not see. */
+void sched_pass_window(struct sched *s, struct seq *q);
 /* Append known pages that continue the sequence, while it stands at a page's border. */
 void sched_match(struct sched *s, struct seq *q);
 

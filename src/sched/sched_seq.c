@@ -12,6 +12,14 @@ enum {
 
 /* --- the scheduler itself --- */
 
+/* Pages that n_swa positions in a row can touch. */
+static int win_most(const struct sched_conf *c)
+{
+    if (c->n_swa <= 0 || c->page_tok <= 0) return 0;
+    int n = (c->n_swa + c->page_tok - 2) / c->page_tok + 1, all = (c->n_ctx - 1) / c->page_tok + 1;
+    return n < all ? n : all;
+}
+
 static int check_conf(const struct sched_conf *c, struct err *e)
 {
     const struct {
@@ -23,6 +31,8 @@ static int check_conf(const struct sched_conf *c, struct err *e)
         { "n_ctx", c->n_ctx, 2, LIM_CTX },
         { "n_page", c->n_page, 1, 1 << 24 },
         { "page_tok", c->page_tok, 1, 1 << 16 },
+        { "n_swa", c->n_swa, 0, LIM_CTX },
+        { "n_win", c->n_win, win_most(c), 1 << 24 },
         { "n_batch", c->n_batch, c->n_seq, 1 << 24 },
         { "n_prefill", c->n_prefill, 1, 1 << 24 },
     };
@@ -42,6 +52,7 @@ int sched_new(const struct sched_conf *conf, struct sched **ret, struct err *e)
     if (!s) return err_nomem(e, "making the scheduler");
     int64_t room = (int64_t)conf->n_page * conf->page_tok;
     s->conf    = *conf;
+    s->win_most = win_most(conf);
     s->limit   = room < conf->n_ctx ? (int)room : conf->n_ctx;
     s->n_slot  = conf->n_seq + conf->n_queue;
     s->n_flow  = s->n_slot + IDLE_FLOWS;
@@ -53,7 +64,7 @@ int sched_new(const struct sched_conf *conf, struct sched **ret, struct err *e)
     if (!s->seq || !s->running || !s->flow || !s->erun || !s->srun)
         rc = err_nomem(e, "making the scheduler");
     else
-        rc = pages_new(conf->n_page, conf->page_tok, &s->pages, e);
+        rc = pages_new(conf->n_page, conf->n_swa ? conf->n_win : 0, conf->page_tok, &s->pages, e);
     if (rc) {
         sched_free(s);
         return rc;
@@ -68,6 +79,7 @@ void sched_free(struct sched *s)
     for (int i = 0; s->seq && i < s->n_slot; i++) {
         mem_free(s->seq[i].tok);
         mem_free(s->seq[i].page);
+        mem_free(s->seq[i].win);
     }
     mem_free(s->seq);
     mem_free(s->running);
@@ -153,11 +165,40 @@ static void stop_running(struct sched *s, struct seq *q)
     memmove(&s->running[at], &s->running[at + 1], sizeof *s->running * (size_t)(s->n_running - at));
 }
 
+static void drop_last_page(struct sched *s, struct seq *q)
+{
+    int i = --q->n_page;
+
+    if (q->win && i >= q->win_from) pages_win_drop(s->pages, q->win[i]);
+    pages_drop(s->pages, q->page[i]);
+}
+
+bool sched_take_page(struct sched *s, struct seq *q)
+{
+    int32_t page = pages_take(s->pages);
+
+    if (page < 0) return false;
+    if (q->win && (q->win[q->n_page] = pages_win_take(s->pages)) < 0) {
+        pages_drop(s->pages, page);
+        return false;
+    }
+    q->page[q->n_page++] = page;
+    return true;
+}
+
+void sched_pass_window(struct sched *s, struct seq *q)
+{
+    for (int first = sched_win_first(s, q->n_kv); q->win && q->win_from < first; q->win_from++) {
+        pages_win_drop(s->pages, q->win[q->win_from]);
+        q->win[q->win_from] = -1;
+    }
+}
+
 /* The last page first: see pages.h. */
 void sched_drop_pages(struct sched *s, struct seq *q)
 {
-    while (q->n_page > 0) pages_drop(s->pages, q->page[--q->n_page]);
-    q->n_kv = q->n_known = 0;
+    while (q->n_page > 0) drop_last_page(s, q);
+    q->n_kv = q->n_known = q->win_from = 0;
 }
 
 void sched_leave(struct sched *s, struct seq *q)
@@ -181,31 +222,61 @@ void sched_release(struct sched *s, struct seq *q)
     sched_drop_pages(s, q);
     mem_free(q->tok);
     mem_free(q->page);
+    mem_free(q->win);
     s->flow[q->flow].n_seq--;
     s->n_live--;
     *q = (struct seq){ 0 };
 }
 
+/* How many of the pages just found can be used: window pages are held up to page `from`, and of the others those
+ * in the last window must be known. */
+static int usable_pages(const struct sched *s, const struct seq *q, int from)
+{
+    int missing = -1, best = from;
+
+    if (!q->win) return q->n_page;
+    for (int i = from; i < q->n_page; i++) {
+        if (!pages_win_known(s->pages, q->page[i])) missing = i;
+        if (missing < sched_win_first(s, (i + 1) * s->conf.page_tok)) best = i + 1;
+    }
+    return best;
+}
+
+/* Window pages for those found from page `from` on. */
+static void match_windows(struct sched *s, struct seq *q, int from)
+{
+    int first = sched_win_first(s, q->n_page * s->conf.page_tok);
+
+    for (int i = from; i < q->n_page; i++) q->win[i] = i < first ? -1 : pages_win_hold(s->pages, q->page[i]);
+    for (int i = q->win_from; i < from && i < first; i++) {
+        pages_win_drop(s->pages, q->win[i]);
+        q->win[i] = -1;
+    }
+    if (q->win_from < first) q->win_from = first;
+}
+
 void sched_match(struct sched *s, struct seq *q)
 {
-    const int pt = s->conf.page_tok;
+    const int pt = s->conf.page_tok, from = q->n_page;
     /* One token is always computed: its logits are the next token's. */
     int most = q->n_tok - 1;
     if (q->echo && q->n_echo < q->n_prompt) most = q->n_echo < most ? q->n_echo : most;
 
-    while (s->conf.prefix && q->n_kv == q->n_page * pt && q->n_kv + pt <= most) {
+    if (!s->conf.prefix || q->n_kv != from * pt) return;
+    while ((q->n_page + 1) * (int64_t)pt <= most) {
         struct pages_link at = { q->n_page == 0,
                                  q->n_page ? pages_serial(s->pages, q->page[q->n_page - 1]) : q->salt };
-        int32_t page = pages_find(s->pages, at, q->tok + q->n_kv);
+        int32_t page = pages_find(s->pages, at, q->tok + (size_t)q->n_page * (size_t)pt);
         if (page < 0) break;
         q->page[q->n_page++] = page;
-        q->n_known           = q->n_page;
-        q->n_kv += pt;
-        if (q->n_preempt == 0) {
-            q->n_cached += pt;
-            if (q->state == SEQ_RUN) s->n_tok_cached += (uint64_t)pt;
-        }
     }
+    for (int n = usable_pages(s, q, from); q->n_page > n;) pages_drop(s->pages, q->page[--q->n_page]);
+    if (q->win) match_windows(s, q, from);
+    q->n_known = q->n_page;
+    q->n_kv    = q->n_page * pt;
+    if (q->n_preempt > 0) return;
+    q->n_cached += (q->n_page - from) * pt;
+    if (q->state == SEQ_RUN) s->n_tok_cached += (uint64_t)((q->n_page - from) * pt);
 }
 
 /* --- requests --- */
@@ -250,9 +321,11 @@ static int add_seq(struct sched *s, const struct sched_req *r, int choice)
     int      cap  = r->n_tok + (r->n_max < 0 || r->n_max > room ? room : r->n_max);
     int32_t *tok  = mem_alloc(sizeof *tok * (size_t)cap);
     int32_t *page = mem_alloc(sizeof *page * (size_t)sched_pages_for(s, cap));
-    if (!tok || !page) {
+    int32_t *win  = s->win_most ? mem_alloc(sizeof *win * (size_t)sched_pages_for(s, cap)) : NULL;
+    if (!tok || !page || (s->win_most && !win)) {
         mem_free(tok);
         mem_free(page);
+        mem_free(win);
         return -ERR_NO_MEMORY;
     }
     memcpy(tok, r->tok, sizeof *tok * (size_t)r->n_tok);
@@ -266,7 +339,7 @@ static int add_seq(struct sched *s, const struct sched_req *r, int choice)
         .id = r->id, .salt = r->salt, .order = ++s->n_added, .choice = choice,
         .priority = priority_of(r), .flow = flow, .user = r->user,
         .tok = tok, .n_tok = r->n_tok, .cap_tok = cap, .n_prompt = r->n_tok,
-        .page = page, .echo = r->echo && choice == 0,
+        .page = page, .win = win, .echo = r->echo && choice == 0,
     };
     return 0;
 }
@@ -350,6 +423,7 @@ void sched_stats(const struct sched *s, struct sched_stats *ret)
     *ret = (struct sched_stats){
         .n_running = s->n_running, .n_waiting = s->n_live - s->n_running,
         .n_page_free = p.n_free, .n_page_cached = p.n_cached, .n_page_used = p.n_used,
+        .n_win_free = p.n_win_free, .n_win_cached = p.n_win_cached, .n_win_used = p.n_win_used,
         .n_preempt = s->n_preempt, .n_tok_prompt = s->n_tok_prompt, .n_tok_cached = s->n_tok_cached,
         .n_tok_prefill = s->n_tok_prefill, .n_tok_decode = s->n_tok_decode,
     };

@@ -15,7 +15,7 @@ int fwd_new(struct session *s, struct err *e)
     const struct engine_info *i = &s->info;
     struct sched_conf         c = { .n_seq = i->n_seq, .n_queue = s->c.n_queue, .n_ctx = i->n_ctx,
                                     .n_page = i->n_kv_page, .page_tok = i->kv_page_tok, .n_batch = i->n_batch,
-                                    .prefix = true };
+                                    .n_swa = i->n_swa, .n_win = i->n_win_page, .prefix = true };
 
     if (c.n_seq > c.n_batch) c.n_seq = c.n_batch;
     c.n_prefill = PREFILL_BESIDE_DECODE < c.n_batch ? PREFILL_BESIDE_DECODE : c.n_batch;

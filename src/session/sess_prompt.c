@@ -24,8 +24,8 @@ int sess_render(struct session *s, const struct chat_req *r, struct arena *a, st
     const struct tok *t = s->c.tok;
     struct tmpl_var   var[2];
     struct tmpl_out   out;
-    struct tmpl_in    in = { .req = r, .var = var, .n_var = template_vars(s, var), .add_prompt = true,
-                             .now_s = clock_wall_s() };
+    struct tmpl_in    in = { .req = r, .var = var, .n_var = template_vars(s, var), .add_prompt = r->add_prompt,
+                             .continue_final = r->continue_final, .now_s = clock_wall_s() };
     struct ids        body;
     int               rc = tmpl_render_chat(s->c.tmpl, &s->c.caps, &in, a, &out, e);
 

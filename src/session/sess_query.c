@@ -26,6 +26,36 @@ static int put_ids(const struct session *s, const struct ids *ids, bool pieces, 
     return 0;
 }
 
+static bool is_inside(char c) // a character's second byte, or a later one
+{
+    return ((unsigned char)c & 0xc0) == 0x80;
+}
+
+/* Which characters of the text each token came from. Tokens can begin and end inside a character: then it
+ * belongs to all of them. */
+static int put_offsets(const struct session *s, struct str text, struct arena *a, struct chat_answer *ret,
+                       struct err *e)
+{
+    size_t           n      = (size_t)ret->n_tok, byte = 0;
+    struct tok_span *span   = arena_array(a, n + 1, sizeof *span);
+    int32_t         *offset = arena_array(a, n + 1, 2 * sizeof *offset);
+    int32_t          chars  = 0; // that begin before `byte`
+
+    if (!span || !offset) return err_nomem(e, "tokenising");
+    tok_spans(s->c.tok, text, ret->tok, n, span);
+    for (size_t i = 0; i < n; i++) {
+        size_t at = span[i].at, end = at + span[i].n;
+        for (; byte < at; byte++) chars += !is_inside(text.p[byte]);
+        bool    inside = span[i].n && is_inside(text.p[at]);
+        int32_t past   = chars;
+        for (size_t k = at; k < end; k++) past += !is_inside(text.p[k]);
+        offset[2 * i]     = chars - inside;
+        offset[2 * i + 1] = past;
+    }
+    ret->offset = offset;
+    return 0;
+}
+
 static int tokenize(struct session *s, const struct chat_query *q, struct arena *a, struct chat_answer *ret,
                     struct err *e)
 {
@@ -38,6 +68,7 @@ static int tokenize(struct session *s, const struct chat_query *q, struct arena 
     ids_init(&ids, LIM_CTX);
     rc = q->chat ? sess_render(s, &q->req, a, &ids, &text, e) : tok_encode(s->c.tok, q->text, flags, &ids, e);
     if (rc == 0) rc = put_ids(s, &ids, q->pieces, a, ret, e);
+    if (rc == 0 && q->offsets) rc = put_offsets(s, q->chat ? text : q->text, a, ret, e);
     ids_release(&ids);
     return rc;
 }

@@ -119,6 +119,25 @@ def test_pipe():
     assert command("run", script("forward"), "--max-tokens", "5", "hi")[1] == "Hello\n"
 
 
+def test_think():
+    """The switch is the template's variable; /think turns it in the terminal."""
+    template = write("switch.jinja", "{{ messages[-1].content }}{% if enable_thinking is defined %} {{ enable_thinking }}"
+                                     "{% endif %}")
+    own = "--engine=script:" + write("switch.script", 'mode forward\non "hi True"\nsay "on"\non "hi False"\nsay "off"\n'
+                                     'on "hi"\nsay "auto"\n')
+    for flags, said in (([], "auto"), (["--think", "on"], "on"), (["--think=off"], "off")):
+        assert command("run", own, "--chat-template", template, *flags, "hi") == (0, said + "\n", ""), flags
+    with Person(own, "--chat-template", template) as p:
+        p.wait("> ")
+        assert "thinks first" in p.ask("/think on")
+        assert "on\r\n" in p.ask("hi")
+        assert "wants on, off or auto" in p.ask("/think maybe")
+        assert "no thinking" in p.ask("/think off")
+        assert "off\r\n" in p.ask("hi")
+        p.type("/exit\n")
+        assert p.ended() == 0
+
+
 def test_refusals():
     def refused(status, text, *args, stdin=b"", env=None):
         got, out, err = command("run", *args, stdin=stdin, env=env)

@@ -8,7 +8,9 @@ what a check means. The kernels give the same bits on every machine, so a right 
 import json
 import os
 import re
+import subprocess
 import sys
+import tempfile
 import threading
 
 from serve import Server, run_all
@@ -135,6 +137,21 @@ def test_same_beside_others():
         for t in threads:
             t.join()
         assert alone == together
+
+
+def test_banner():
+    """What the server prints for the person who started it works when typed, whatever the file is called."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "it's a model.gguf")
+        os.symlink(os.path.abspath(MODEL), path)
+        with Server("--model", path, "--alias", "tiny") as s:
+            assert s.process.stdout.readline() == b"\n"
+            shell = b"".join(iter(s.process.stdout.readline, b"\n")).decode()
+            curl, chat = re.fullmatch(r"Try:\n(.*)or chat in another terminal:\n(.*)", shell, re.S).groups()
+            said = subprocess.run(curl, shell=True, capture_output=True, check=True).stdout
+            assert json.loads(said)["choices"][0]["message"]["content"], said
+            said = subprocess.run(chat.strip() + " Hello!", shell=True, capture_output=True, check=True).stdout
+            assert said.strip(), said
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ static struct chat_req sample_req(void)
     r.choice = CHAT_CHOICE_NAMED, r.choice_name = STR("f");
     r.parallel_calls = false;
     r.template_kwargs = STR("{\"k\":true}"), r.effort = STR("low");
+    r.documents = STR("[{}]"), r.add_prompt = false, r.continue_final = true;
     r.prompt = STR(""), r.prompt_tok = prompt, r.n_prompt_tok = 3;
     r.params.temperature = 0.25f, r.params.top_k = 40, r.params.seed = UINT64_MAX, r.params.has_seed = true;
     r.params.bias = bias, r.params.n_bias = 2;
@@ -64,6 +65,8 @@ static void request_round_trip(void **state)
     assert_true(got.tool[0].strict && !got.parallel_calls && got.params.has_seed);
     assert_true(got.params.seed == UINT64_MAX && got.params.bias[1].bias == 1.5f);
     assert_str(got.stop[1], "\n\n");
+    assert_str(got.documents, "[{}]");
+    assert_true(!got.add_prompt && got.continue_final);
     chat_req_pack(&again, &got);
     assert_true(str_eq(buf_text(&b), buf_text(&again)));
 
@@ -181,10 +184,11 @@ static void questions_and_answers(void **state)
 {
     (void)state;
     static const int32_t    tok[]   = { 1, 2 };
+    static const int32_t    offset[] = { 0, 1, 1, 2 };
     static const struct str piece[] = { STR("a"), STR("\xC3") };
-    struct chat_query       q = { .kind = CHAT_QUERY_TOKENIZE, .pieces = true, .text = STR("t"), .tok = tok,
+    struct chat_query       q = { .kind = CHAT_QUERY_TOKENIZE, .pieces = true, .offsets = true, .text = STR("t"), .tok = tok,
                                   .n_tok = 2, .chat = true, .req = sample_req() }, q2;
-    struct chat_answer      an = { .text = STR("x"), .tok = tok, .piece = piece, .n_tok = 2 }, an2;
+    struct chat_answer      an = { .text = STR("x"), .tok = tok, .piece = piece, .offset = offset, .n_tok = 2 }, an2;
     struct arena            a;
     struct buf              b;
     struct err              e;
@@ -193,7 +197,7 @@ static void questions_and_answers(void **state)
     buf_init(&b, MIB(1));
     chat_query_pack(&b, &q);
     assert_ok(chat_query_unpack(buf_text(&b), &a, &q2, &e));
-    assert_true(q2.pieces && q2.chat && q2.req.n_msg == 4 && q2.tok[1] == 2);
+    assert_true(q2.pieces && q2.offsets && q2.chat && q2.req.n_msg == 4 && q2.tok[1] == 2);
     for (size_t n = 0; n < b.n; n++)
         assert_err(chat_query_unpack((struct str){ b.p, n }, &a, &q2, &e), ERR_PROTOCOL, "malformed");
     buf_clear(&b);
@@ -201,6 +205,7 @@ static void questions_and_answers(void **state)
     assert_ok(chat_answer_unpack(buf_text(&b), &a, &an2, &e));
     assert_int_equal(an2.n_tok, 2);
     assert_int_equal(an2.piece[1].n, 1);
+    assert_memory_equal(an2.offset, offset, sizeof offset);
     for (size_t n = 0; n < b.n; n++)
         assert_err(chat_answer_unpack((struct str){ b.p, n }, &a, &an2, &e), ERR_PROTOCOL, "malformed");
     arena_release(&a);

@@ -2,7 +2,8 @@
  *
  * The engine has a shadow of the KV cache: for each slot the hash of all tokens up to and including
  * its position. A run must find the hash of its own text in every slot before it, so a page that
- * was overwritten, mixed up or shared wrongly shows at once. The next token is a function of the
+ * was overwritten, mixed up or shared wrongly shows at once; where there is a window, the same of window pages
+ * for the positions that it covers. The next token is a function of the
  * text, so every answer can be computed alone and compared: preempted, shared or cut in pieces, it
  * is the same.
  *
@@ -44,6 +45,26 @@ static const struct world worlds[] = {
     { "one", { .n_seq = 1, .n_queue = 10, .n_ctx = 512, .n_page = 3, .page_tok = 64, .n_batch = 10,
                .n_prefill = 1, .prefix = true },
       .n_key = 1, .arrive = 8, .cancel = 2, .prompt_max = 200, .answer_max = 40 },
+    /* windows: room for all; of one position; hardly room for two windows; pages of one position */
+    { "windows", { .n_seq = 16, .n_queue = 64, .n_ctx = 400, .n_page = 400, .page_tok = 16, .n_batch = 128,
+                   .n_prefill = 32, .n_swa = 40, .n_win = 150, .prefix = true },
+      .n_key = 5, .arrive = 150, .cancel = 20, .late = 30, .prompt_max = 250, .answer_max = 100, .priorities = 1 },
+    { "narrow", { .n_seq = 8, .n_queue = 30, .n_ctx = 300, .n_page = 90, .page_tok = 8, .n_batch = 50,
+                  .n_prefill = 16, .n_swa = 1, .n_win = 12, .prefix = true },
+      .n_key = 2, .arrive = 60, .cancel = 10, .fail = 10, .late = 10, .prompt_max = 200, .answer_max = 80 },
+    { "squeezed", { .n_seq = 24, .n_queue = 40, .n_ctx = 200, .n_page = 70, .page_tok = 8, .n_batch = 64,
+                    .n_prefill = 16, .n_swa = 30, .n_win = 12, .prefix = true },
+      .n_key = 3, .arrive = 120, .cancel = 30, .fail = 20, .late = 50, .prompt_max = 120, .answer_max = 120,
+      .priorities = 3 },
+    { "slots", { .n_seq = 6, .n_queue = 20, .n_ctx = 100, .n_page = 120, .page_tok = 1, .n_batch = 20,
+                 .n_prefill = 7, .n_swa = 5, .n_win = 30, .prefix = true },
+      .n_key = 2, .arrive = 60, .cancel = 10, .fail = 5, .prompt_max = 110, .answer_max = 60 },
+    { "no cache", { .n_seq = 8, .n_queue = 30, .n_ctx = 300, .n_page = 150, .page_tok = 16, .n_batch = 50,
+                    .n_prefill = 50, .n_swa = 100, .n_win = 30, .prefix = false },
+      .n_key = 4, .arrive = 60, .cancel = 10, .late = 10, .prompt_max = 200, .answer_max = 80, .priorities = 1 },
+    { "all of it", { .n_seq = 8, .n_queue = 30, .n_ctx = 300, .n_page = 90, .page_tok = 16, .n_batch = 50,
+                     .n_prefill = 50, .n_swa = 290, .n_win = 60, .prefix = true },
+      .n_key = 4, .arrive = 60, .cancel = 10, .late = 10, .prompt_max = 200, .answer_max = 80, .priorities = 1 },
 };
 
 struct answer {
@@ -77,6 +98,7 @@ struct sim {
     int                 n_alive;
     uint64_t           *kv;      // [n_page][page_tok] hash, 0: garbage
     uint64_t           *writer;  // [n_page] pass in which it was last written
+    uint64_t           *win_kv, *win_writer; // the same of window pages
     struct late         late[MAX_LATE];
     int                 n_late;
     int32_t             talk[8][MAX_TOK]; // conversations that later requests continue
@@ -207,6 +229,33 @@ static uint64_t *slot(struct sim *m, const struct engine_run *run, int pos)
     return &m->kv[(size_t)page * (size_t)pt + (size_t)(pos % pt)];
 }
 
+static uint64_t *win_slot(struct sim *m, const struct engine_run *run, int pos)
+{
+    int pt = m->w->conf.page_tok;
+    int win = run->win[pos / pt];
+    assert_true(win >= 0 && win < m->w->conf.n_win);
+    return &m->win_kv[(size_t)win * (size_t)pt + (size_t)(pos % pt)];
+}
+
+/* The layers with a window: what the run's first token sees, then what the run writes. */
+static void forward_windows(struct sim *m, const struct engine_run *run, const struct answer *a, bool ok)
+{
+    const struct sched_conf *c = &m->w->conf;
+    int first = run->pos + 1 > c->n_swa ? run->pos + 1 - c->n_swa : 0;
+
+    assert_true(run->win);
+    for (int p = first; p < run->pos; p++)
+        if (*win_slot(m, run, p) != a->hash[p + 1])
+            fail_msg("%s step %llu: window position %d of %d holds foreign text", m->w->name,
+                     (unsigned long long)m->step, p, run->pos);
+    for (int p = run->pos; p < run->pos + run->n_tok; p++) {
+        uint64_t *w = &m->win_writer[run->win[p / c->page_tok]];
+        if (*w == m->step && p % c->page_tok == 0) fail_msg("window page %d is written twice", run->win[p / c->page_tok]);
+        *win_slot(m, run, p) = ok ? a->hash[p + 1] : 0;
+        *w = m->step;
+    }
+}
+
 static void forward_run(struct sim *m, const struct engine_run *run, const struct sched_run *sr, bool ok)
 {
     const int       pt = m->w->conf.page_tok;
@@ -226,6 +275,8 @@ static void forward_run(struct sim *m, const struct engine_run *run, const struc
         if (*w == m->step * 1000 + 999) fail_msg("two runs write page %d", run->page[p / pt]);
         *slot(m, run, p) = ok ? a->hash[p + 1] : 0;
     }
+    if (m->w->conf.n_swa) forward_windows(m, run, a, ok);
+    else assert_true(run->win == NULL);
     m->writer[run->page[(run->pos + run->n_tok - 1) / pt]] = m->step * 1000 + 999;
     m->writer[run->page[run->pos / pt]] = m->step * 1000 + 999;
 
@@ -405,6 +456,8 @@ static uint64_t simulate(const struct world *w, uint64_t seed, uint64_t n_step, 
     assert_ok(sched_new(&w->conf, &m.s, &e));
     m.kv     = calloc(n_page * (size_t)w->conf.page_tok, sizeof *m.kv);
     m.writer = calloc(n_page, sizeof *m.writer);
+    m.win_kv = calloc((size_t)w->conf.n_win * (size_t)w->conf.page_tok + 1, sizeof *m.win_kv);
+    m.win_writer = calloc((size_t)w->conf.n_win + 1, sizeof *m.win_writer);
     for (uint64_t i = 0; i < n_step; i++) one_step(&m, true);
 
     /* Nobody comes any more: all that is left is served. Each pass computes something, so the work
@@ -417,6 +470,7 @@ static uint64_t simulate(const struct world *w, uint64_t seed, uint64_t n_step, 
     sched_stats(m.s, &st);
     assert_true(st.n_running == 0 && st.n_waiting == 0 && st.n_page_used == 0);
     assert_true(st.n_page_free + st.n_page_cached == w->conf.n_page);
+    assert_true(st.n_win_used == 0 && st.n_win_free + st.n_win_cached == w->conf.n_win);
     if (tell)
         print_message("%-9s %llu done, %llu cancelled, %llu refused, %llu queue full, %llu tokens, "
                       "%llu preempted, %llu of %llu prompt tokens cached, %llu passes failed, "
@@ -430,6 +484,8 @@ static uint64_t simulate(const struct world *w, uint64_t seed, uint64_t n_step, 
     sched_free(m.s);
     free(m.kv);
     free(m.writer);
+    free(m.win_kv);
+    free(m.win_writer);
     return m.digest;
 }
 

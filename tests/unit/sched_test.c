@@ -872,6 +872,95 @@ static void no_malloc_after_adding(void **state)
 
 /* --- pages by themselves --- */
 
+/* --- windows --- */
+
+/* A window of 20 positions touches at most 4 pages of 8. */
+static struct sched_conf windowed(int n_win)
+{
+    struct sched_conf c = small;
+    c.n_swa = 20;
+    c.n_win = n_win;
+    return c;
+}
+
+static void window_pages_do_not_grow(void **state)
+{
+    struct sched_conf  c = windowed(3);
+    struct sched_plan  p;
+    struct sched      *s;
+    struct err         e;
+    int                most_full = 0;
+    (void)state;
+
+    assert_err(sched_new(&c, &s, &e), ERR_INVALID_VALUE, "n_win is 3, it must be between 4");
+    c = windowed(40);
+    s = start(&c);
+    add(s, req(1, 0, 150, 90));
+    while (step(s, &p)) {
+        struct sched_stats st = stats(s);
+        assert_true(st.n_win_used <= 4);
+        if (st.n_page_used > most_full) most_full = st.n_page_used;
+    }
+    assert_int_equal(most_full, (150 + 89 - 1) / 8 + 1);
+    assert_int_equal(stats(s).n_win_used, 0);
+    sched_free(s);
+}
+
+/* Tokens found in the cache by a request that is then served alone. */
+static int cached_alone(struct sched *s, uint64_t id, int base, int n)
+{
+    struct sched_plan p;
+    int n_cached = -1;
+
+    add(s, req(id, base, n, 1));
+    do {
+        sched_plan(s, &p);
+        if (p.batch.n_run == 0) break;
+        n_cached = p.run[0].n_cached;
+        go_on(s, &p);
+    } while (true);
+    return n_cached;
+}
+
+static void prefix_needs_its_window(void **state)
+{
+    struct sched_conf c = windowed(14);
+    struct sched     *s;
+    (void)state;
+
+    c.n_page = 200;
+    s = start(&c);
+    assert_int_equal(cached_alone(s, 1, 0, 100), 0);
+    assert_int_equal(cached_alone(s, 2, 0, 100), 96);
+    /* a shorter part of it: that window was passed and is still known */
+    assert_int_equal(cached_alone(s, 3, 0, 70), 64);
+    /* 13 pages of another text push all windows out, but not the pages */
+    assert_int_equal(cached_alone(s, 4, 1000, 112), 0);
+    assert_int_equal(stats(s).n_page_cached, 12 + 14);
+    assert_int_equal(cached_alone(s, 5, 0, 100), 0);
+    assert_int_equal(cached_alone(s, 6, 0, 100), 96);
+    assert_int_equal(stats(s).n_page_cached, 12 + 14); // computed again, kept once
+    sched_free(s);
+}
+
+/* Two need 4 window pages each to go on; where there are 6, one waits although there are pages. */
+static void windows_bound_admission(void **state)
+{
+    struct sched_conf c = windowed(6);
+    struct sched_plan p;
+    struct sched     *s = start(&c);
+    (void)state;
+
+    add(s, req(1, 0, 60, 20));
+    add(s, req(2, 500, 60, 20));
+    for (bool ended = false; step(s, &p);) {
+        ended = ended || run_of(&p, 2, 0) >= 0;
+        assert_true(ended == (run_of(&p, 1, 0) < 0));
+    }
+    assert_int_equal(stats(s).n_preempt, 0);
+    sched_free(s);
+}
+
 static void pages_by_themselves(void **state)
 {
     struct pages     *p;
@@ -881,7 +970,7 @@ static void pages_by_themselves(void **state)
     int               refs[4] = { 0 };
     (void)state;
 
-    assert_ok(pages_new(4, 2, &p, &e));
+    assert_ok(pages_new(4, 0, 2, &p, &e));
     int32_t a = pages_take(p), b = pages_take(p), c = pages_take(p), d = pages_take(p);
     assert_true(a >= 0 && b >= 0 && c >= 0 && d >= 0 && pages_take(p) == -1);
     struct pages_link root = { true, 9 }, other = { true, 8 };
@@ -892,9 +981,9 @@ static void pages_by_themselves(void **state)
     assert_int_equal(pages_refs(p, a), 2);
     assert_int_equal(pages_avail(p), 1);
     refs[a] = 2, refs[b] = 1, refs[d] = 1;
-    assert_true(pages_check(p, refs));
+    assert_true(pages_check(p, refs, NULL));
     refs[a] = 1;
-    assert_false(pages_check(p, refs)); // the check can fail
+    assert_false(pages_check(p, refs, NULL)); // the check can fail
 
     assert_int_equal(pages_find(p, other, ab), -1);
     assert_int_equal(pages_find(p, root, cd), -1);
@@ -947,6 +1036,9 @@ int main(void)
         cmocka_unit_test(deadlines_are_the_callers),
         cmocka_unit_test(every_allocation_fails_once),
         cmocka_unit_test(no_malloc_after_adding),
+        cmocka_unit_test(window_pages_do_not_grow),
+        cmocka_unit_test(prefix_needs_its_window),
+        cmocka_unit_test(windows_bound_admission),
         cmocka_unit_test(pages_by_themselves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -86,12 +86,23 @@ enum cpu_vec_id {
 
 enum { EXP_GATE, EXP_UP, EXP_DOWN, EXPS };
 
+/* Pages, and window pages for layers with a window (engine.h), each [n_page][layers][n_head_kv][K, V]. */
+enum cpu_pages { CPU_PAGES, CPU_WIN_PAGES, CPU_PAGE_KINDS };
+
+struct cpu_kv {
+    unsigned char *mem;        // huge_alloc, or NULL: no layer has its keys and values here
+    size_t         bytes, page_bytes;
+    int            n_layer, n_page;
+};
+
 struct cpu_layer {
     struct cpu_mat  mat[MATS];   // packed.rows 0: the family has none
     struct cpu_mat *exp[EXPS];   // [n_expert] each, or NULL
     const float    *vec[VECS];   // rows padded to 16 with zeros, or NULL
     bool            swa;         // attends to the last n_swa positions only
     int             rope;        // of engine.rope, or -1
+    enum cpu_pages  pages;       // where its keys and values lie
+    int             kv_at;       // which layer of those pages it is
 };
 
 /* Angles of rotation: radians a position of each of n_rot / 2 pairs, and a factor of cosine and sine. */
@@ -109,7 +120,7 @@ enum { ROPES = 2 }; // of layers without a window, and with one where that diffe
 struct cpu_tok {
     int32_t        id;
     int            pos;
-    const int32_t *page; // of its sequence
+    const int32_t *page[CPU_PAGE_KINDS]; // of its sequence
     int            row;  // of the logits, or -1
 };
 
@@ -152,16 +163,17 @@ struct engine {
     int                  n_rope;
     struct cpu_layer    *layer; // [n_layer], in arena
 
-    unsigned char *weights; // packed, huge_alloc
+    unsigned char *weights; // packed, huge_alloc; or in the cache's mapping
+    unsigned char *map;     // of the cache, or NULL
+    size_t         map_bytes;
     size_t         weights_bytes;
     uint64_t       n_param;
     const char    *quant;
 
-    unsigned char *kv; // [n_kv_page][n_layer][n_head_kv][K, V]
-    size_t         kv_bytes;
-    size_t         kv_head_bytes, kv_layer_bytes, kv_page_bytes;
-    bool           kv_f32;
-    int            n_kv_page, n_ctx, n_seq, n_batch;
+    struct cpu_kv  kv[CPU_PAGE_KINDS];
+    size_t         kv_head_bytes, kv_layer_bytes;
+    enum kern_kv   kv_type;
+    int            n_ctx, n_seq, n_batch;
 
     /* Scratch of a micro-batch of up to n_ubatch tokens; strides in floats, padded to 16. */
     int              n_ubatch;
@@ -191,12 +203,20 @@ static inline size_t cpu_pad16(size_t n) { return (n + 15) & ~(size_t)15; }
 
 /* cpu_hparams.c: architecture and hyperparameters, from en->gguf. */
 NODISCARD int cpu_read_hparams(struct engine *en, struct err *e);
-/* cpu_load.c: tensors, packed weights (in parallel), after cpu_read_hparams. */
-NODISCARD int cpu_load(struct engine *en, struct err *e);
+/* cpu_load.c: tensors, packed weights (in parallel, or from the cache), after cpu_read_hparams. */
+NODISCARD int cpu_load(struct engine *en, const struct engine_conf *conf, struct err *e);
+/* cpu_cache.c: en->weights and en->map from the cache, when the matrices are known; false: they have to be packed. And
+ * packed weights into it. Both do nothing unless the cache is of that kind (NULL: none), and set its state. */
+bool cpu_cache_read(struct engine *en, const struct engine_file *src, struct engine_cache *c);
+void cpu_cache_write(struct engine *en, const struct engine_file *src, struct engine_cache *c);
 /* cpu_load.c: a vector of n values, or n of each of `rows`, that starts at value `from` of a tensor of `total`
  * values a row, as f32 in the arena, each row padded to 16 with zeros. */
 NODISCARD int cpu_load_vector(struct engine *en, const char *name, int64_t from, int64_t n, int64_t total, int64_t rows,
                               const float **ret, struct err *e);
+/* cpu_kv.c: the cache, for what conf asks; after cpu_load. Sets n_ctx and n_seq. */
+NODISCARD int  cpu_alloc_kv(struct engine *en, const struct engine_conf *conf, struct err *e);
+void           cpu_free_kv(struct engine *en);
+const char    *cpu_kv_type_name(const struct engine *en);
 /* cpu_rope.c: en->rope, after the context's length is known. */
 NODISCARD int cpu_load_rope(struct engine *en, struct err *e);
 

@@ -394,7 +394,7 @@ static void place(struct pack_job *job, struct cpu_mat *m, size_t *at)
     job->mat[job->n++] = m;
 }
 
-static int pack_all(struct engine *en, struct err *e)
+static int pack_all(struct engine *en, const struct engine_conf *conf, struct err *e)
 {
     struct pack_job job = { .en = en };
     size_t          at = 0, per_layer = MATS + EXPS * (size_t)en->hp.n_expert;
@@ -402,7 +402,8 @@ static int pack_all(struct engine *en, struct err *e)
     job.mat = arena_array(&en->arena, (size_t)en->hp.n_layer * per_layer + 1, sizeof *job.mat);
     if (!job.mat) return err_nomem(e, "packing weights");
     if (!en->weights_bytes) return 0;
-    en->weights = huge_alloc(en->weights_bytes);
+    bool packed = cpu_cache_read(en, conf->file, conf->cache);
+    if (!packed) en->weights = huge_alloc(en->weights_bytes);
     if (!en->weights) return err_set(e, ERR_NO_MEMORY, "%s: no memory for %zu bytes of weights",
                                      gguf_name(en->gguf), en->weights_bytes);
     for (int i = 0; i < en->hp.n_layer; i++) {
@@ -410,19 +411,20 @@ static int pack_all(struct engine *en, struct err *e)
         for (int k = 0; (m = cpu_layer_mat(en, &en->layer[i], k)); k++) place(&job, m, &at);
     }
     place(&job, &en->output, &at);
+    if (packed) return 0;
     pool_run(en->pool, pack_lane, &job);
+    cpu_cache_write(en, conf->file, conf->cache);
     return 0;
 }
 
-int cpu_load(struct engine *en, struct err *e)
+int cpu_load(struct engine *en, const struct engine_conf *conf, struct err *e)
 {
     int rc;
 
     if ((rc = find_tensors(en, e))) return rc;
-    en->kv_f32 = !strcmp(en->quant, "F32");
     for (size_t i = 0; i < gguf_n_tensor(en->gguf); i++) {
         const struct tensor *t = gguf_tensor_at(en->gguf, i);
         en->n_param += t->n_dim > 1 ? (uint64_t)t->dim[0] * (uint64_t)tensor_rows(t) : 0;
     }
-    return pack_all(en, e);
+    return pack_all(en, conf, e);
 }

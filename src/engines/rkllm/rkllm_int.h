@@ -18,14 +18,14 @@
 
 /* --- rkllm_log.c: what the library prints --- */
 
-/* Facts from its lines, kept for the process. */
+/* Facts from its lines. */
 struct rkllm_facts {
     int  ctx_limit;  // "max_context_limit: 4096", 0: not seen
     int  n_core;     // "npu_core_num: 3"
     char runtime[32], driver[32], platform[32], dtype[32], toolkit[32];
     char error[256]; // the last line that looks like one, or ""
 };
-void rkllm_log_line(void *ctx, struct str line); // a capture_fn
+NODISCARD int rkllm_log_start(struct err *e); // first of all: forks
 void rkllm_log_facts(struct rkllm_facts *ret);   // after all lines so far; any thread
 void rkllm_log_clear_error(void);
 

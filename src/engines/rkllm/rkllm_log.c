@@ -3,17 +3,20 @@
  *     I rkllm: rkllm-runtime version: 1.2.3, rknpu driver version: 0.9.8, platform: RK3588
  *     I rkllm: rkllm-toolkit version: 1.2.3, max_context_limit: 4096, npu_core_num: 3, target_platform: RK3588, ...
  *
- * The facts are the process's: it has one library.
+ * The facts are the worker's: it has one library.
  */
 #include <ctype.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/log.h"
 #include "engines/rkllm/rkllm_int.h"
 #include "os/capture.h"
 
-static pthread_mutex_t    lock = PTHREAD_MUTEX_INITIALIZER;
-static struct rkllm_facts facts;
+static struct shared {
+    pthread_mutex_t    lock;
+    struct rkllm_facts facts;
+} *shared; // lines are read in another process: os/capture.h
 
 /* The word after `key` up to a comma or blank; empty when the line has no such key. */
 static struct str value(struct str line, struct str key)
@@ -56,37 +59,50 @@ static bool is_error(struct str line)
     return false;
 }
 
-void rkllm_log_line(void *ctx, struct str line)
+static void rkllm_log_line(void *ctx, struct str line)
 {
     bool error = is_error(line);
     (void)ctx;
 
-    pthread_mutex_lock(&lock);
-    keep_int(&facts.ctx_limit, line, STR("max_context_limit: "));
-    keep_int(&facts.ctx_limit, line, STR("max_context_limit["));
-    keep_int(&facts.n_core, line, STR("npu_core_num: "));
-    keep(facts.runtime, sizeof facts.runtime, line, STR("rkllm-runtime version: "));
-    keep(facts.driver, sizeof facts.driver, line, STR("rknpu driver version: "));
-    keep(facts.platform, sizeof facts.platform, line, STR(" platform: "));
-    keep(facts.platform, sizeof facts.platform, line, STR("target_platform: "));
-    keep(facts.dtype, sizeof facts.dtype, line, STR("model_dtype: "));
-    keep(facts.toolkit, sizeof facts.toolkit, line, STR("rkllm-toolkit version: "));
-    if (error) str_copy_z(facts.error, sizeof facts.error, line);
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_lock(&shared->lock);
+    keep_int(&shared->facts.ctx_limit, line, STR("max_context_limit: "));
+    keep_int(&shared->facts.ctx_limit, line, STR("max_context_limit["));
+    keep_int(&shared->facts.n_core, line, STR("npu_core_num: "));
+    keep(shared->facts.runtime, sizeof shared->facts.runtime, line, STR("rkllm-runtime version: "));
+    keep(shared->facts.driver, sizeof shared->facts.driver, line, STR("rknpu driver version: "));
+    keep(shared->facts.platform, sizeof shared->facts.platform, line, STR(" platform: "));
+    keep(shared->facts.platform, sizeof shared->facts.platform, line, STR("target_platform: "));
+    keep(shared->facts.dtype, sizeof shared->facts.dtype, line, STR("model_dtype: "));
+    keep(shared->facts.toolkit, sizeof shared->facts.toolkit, line, STR("rkllm-toolkit version: "));
+    if (error) str_copy_z(shared->facts.error, sizeof shared->facts.error, line);
+    pthread_mutex_unlock(&shared->lock);
     log_write(error ? LOG_LVL_WARN : LOG_LVL_INFO, "library", "says=\"" STR_FMT "\"", STR_ARG(line));
 }
 
 void rkllm_log_facts(struct rkllm_facts *ret)
 {
     capture_flush(1000);
-    pthread_mutex_lock(&lock);
-    *ret = facts;
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_lock(&shared->lock);
+    *ret = shared->facts;
+    pthread_mutex_unlock(&shared->lock);
 }
 
 void rkllm_log_clear_error(void)
 {
-    pthread_mutex_lock(&lock);
-    facts.error[0] = 0;
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_lock(&shared->lock);
+    shared->facts.error[0] = 0;
+    pthread_mutex_unlock(&shared->lock);
+}
+
+int rkllm_log_start(struct err *e)
+{
+    pthread_mutexattr_t attr;
+
+    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED) return err_nomem(e, "starting a worker");
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+    pthread_mutex_init(&shared->lock, &attr);
+    pthread_mutexattr_destroy(&attr);
+    return capture_start(rkllm_log_line, NULL, e);
 }

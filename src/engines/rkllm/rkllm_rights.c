@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "engines/rkllm/rkllm_int.h"
-#include "os/capture.h"
 #include "os/sandbox.h"
 
 #define NOFILE_WANT 102400 // a weight tensor is a descriptor; at 1024 loading ends with errno 24
@@ -71,7 +70,7 @@ int rkllm_prepare(const struct rkllm_conf *c, const struct engine_file *file, in
         rc = allow(r, link, true, false, e);
     }
     for (int i = 0; rc == 0 && i < c->n_allow; i++) rc = allow(r, c->allow[i], false, true, e);
-    if (rc == 0) rc = capture_start(rkllm_log_line, NULL, e);
+    if (rc == 0) rc = rkllm_log_start(e);
     if (rc == 0) rc = sandbox_enter_device(r->path, r->n, landlock, e);
     mem_free(r);
     return rc;
