@@ -1,4 +1,5 @@
 /* rkllm_test.c - the Rockchip engine's tables: offsets against the compiler, versions, names of files. */
+#include "conf/opt.h"
 #include "engines/rkllm/rkllm_layout.h"
 #include "engines/rkllm/rkllm_lib.h"
 #include "engines/rkllm/rkllm_name.h"
@@ -155,11 +156,30 @@ static void test_platforms(void **state)
     assert_null(rkllm_platform_find(STR("rk358")));
 }
 
+/* What another server's flags mean here must be options that there are. */
+static void test_compat(void **state)
+{
+    static const char *const options[] = {
+#define COMPAT_RKLLM(old, opt, words) opt,
+#include "conf/compat_rkllm.def"
+#undef COMPAT_RKLLM
+    };
+    (void)state;
+
+    for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+        bool there = false;
+        for (size_t k = 0; k < opt_count; k++)
+            there |= !strcmp(opt_table[k].name, options[i]) && opt_table[k].roles & OPT_SERVE;
+        if (!there) fail_msg("no option --%s", options[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_offsets),  cmocka_unit_test(test_fields), cmocka_unit_test(test_versions),
         cmocka_unit_test(test_defaults), cmocka_unit_test(test_names),  cmocka_unit_test(test_platforms),
+        cmocka_unit_test(test_compat),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
