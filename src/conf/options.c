@@ -105,8 +105,8 @@ const struct opt opt_table[] = {
       .offset = AT(npu_cpus), .help = "CPUs that an NPU's library may use, bit n for CPU n, e.g. 0xf0; auto: the "
       "platform's fast ones." },
     { .name = "npu-domain", .arg = "LIST", .type = OPT_STR, .roles = OPT_SERVE | OPT_WORKER | OPT_DOCTOR, .offset = AT(npu_domain),
-      .help = "Address space of each NPU model (about 4 GB each), e.g. 0,1; default: 0 for the first, 1 for the "
-      "second and so on." },
+      .help = "Address space of each NPU model (about 4 GB each), e.g. 0,1; one number is for all; "
+      "default: 0 for the first, 1 for the second and so on." },
     { .name = "npu-allow", .arg = "PATH", .type = OPT_LIST, .roles = OPT_SERVE | OPT_WORKER | OPT_DOCTOR, .offset = AT(npu_allow),
       .help = "One more device, file or folder that an NPU's library may open, also for writing; again for more." },
     { .name = "npu-stall-ms", .arg = "MS", .type = OPT_INT, .def = "30000", .min = 100, .max = 86400000,

@@ -499,6 +499,11 @@ static int load(struct run *r, struct err *e)
     int                rc = models_open(&r->s, &r->arena, &spec, &n, e);
 
     if (rc < 0) return rc;
+    if (spec[0].npu) { // a vendor's library prints where we do, and may take us with it
+        models_close(spec, n);
+        return err_set(e, ERR_UNSUPP_MODEL, "%s: NPU models have a process of their own: curlew serve --model %s",
+                       spec[0].path, spec[0].path);
+    }
     struct engine_file file[1 + MODELS_BESIDE] = { { .name = spec[0].base, .fd = spec[0].fd, .size = spec[0].size } };
     int                n_file                  = 1;
     for (int i = 0; i < spec[0].n_beside; i++) file[n_file++] = spec[0].beside[i];

@@ -43,7 +43,7 @@ int npu_platform(const struct settings *s, const char **ret, struct err *e)
     return 0;
 }
 
-/* The n-th number of "0,1,2"; without a list n itself. */
+/* The n-th number of "0,1,2", one number alone for all; without a list n itself. */
 static int domain_of(const struct settings *s, int index, int64_t *ret, struct err *e)
 {
     struct str rest = str_c(s->npu_domain), item;
@@ -54,7 +54,8 @@ static int domain_of(const struct settings *s, int index, int64_t *ret, struct e
         if (!str_to_i64(str_trim(item), &v) || v < 0 || v > DOMAIN_MAX)
             return err_set(e, ERR_BAD_CONFIG, "--npu-domain: \"%.60s\" is not a list of numbers from 0 to %d",
                            s->npu_domain, DOMAIN_MAX);
-        if (i == index) *ret = v;
+        if (i == index || i == 0) *ret = v;
+        if (i == 0 && index > 0 && rest.p) *ret = index <= DOMAIN_MAX ? index : DOMAIN_MAX;
     }
     return 0;
 }

@@ -190,6 +190,8 @@ def test_context_limit():
 def test_cpus():
     refused("--npu-cpus", "0x10", word="number of enabled CPUs")
     refused("--npu-cpus", "all", word="--npu-cpus")
+    refused("--npu-cpus", "0x30", name="m-npu3.rkllm", word="made for 3 NPU cores and needs as many CPUs, --npu-cpus gives 2")
+    refused("--npu-cpus", "0x30", "--npu-cores", "3", word="made for 3 NPU cores")
     with Npu("12", "--npu-cpus", "0x70") as s:
         assert s.say()["message"]["content"] == "Hello there!"
 
@@ -215,13 +217,21 @@ def test_several_models():
     for name in "a", "b":
         args += ["--model", cli_rig.write(f"several/{name}.rkllm", SCRIPT.replace("there", name))]
     trace = cli_rig.write("several/trace", "")
-    with Server(*args, "--rkllm-library", library("12"), "--npu-lock", cli_rig.path("several/lock"), "--npu-allow", trace,
-                env={"FAKE_RKLLM_TRACE": trace}) as s:
-        until("both are there", lambda: s.health()["status"] == "ok")
-        for name in "a", "b":
-            assert s.chat(name).json()["choices"][0]["message"]["content"] == f"Hello {name}!"
-        with open(trace) as f:
-            assert sorted(json.loads(line)["domain"] for line in f if "init" in line) == [0, 1]
+    for flags, want in [([], [0, 1]), (["--npu-domain", "3"], [3, 3]), (["--npu-domain", "2,0"], [0, 2])]:
+        cli_rig.write("several/trace", "")
+        with Server(*args, *flags, "--rkllm-library", library("12"), "--npu-lock", cli_rig.path("several/lock"),
+                    "--npu-allow", trace, env={"FAKE_RKLLM_TRACE": trace}) as s:
+            until("both are there", lambda: s.health()["status"] == "ok")
+            for name in "a", "b":
+                assert s.chat(name).json()["choices"][0]["message"]["content"] == f"Hello {name}!"
+            with open(trace) as f:
+                assert sorted(json.loads(line)["domain"] for line in f if "init" in line) == want
+
+
+def test_terminal():
+    """`curlew run` would share its terminal with the library: it says what to do instead."""
+    status, _, err = cli_rig.command("run", "--model", cli_rig.write("t.rkllm", SCRIPT), "Hi")
+    assert status == 1 and "curlew serve --model" in err, (status, err)
 
 
 def test_queue():

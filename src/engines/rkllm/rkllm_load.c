@@ -229,6 +229,11 @@ int rkllm_load(struct engine *en, const struct engine_conf *conf, struct err *e)
     static char        link[64], path[RKLLM_PATH_BYTES];
     int64_t            ms = en->conf.stall_ms + (int64_t)((double)conf->file[0].size / (double)GIB(1) * LOAD_GIB_MS);
 
+    int n_cpu, n_core = en->conf.n_core ? en->conf.n_core : en->name.n_core;
+    cpu_mask(en, &n_cpu);
+    if (n_cpu < n_core)
+        return err_set(e, ERR_BAD_CONFIG, "%s was made for %d NPU cores and needs as many CPUs, --npu-cpus gives %d",
+                       conf->file[0].name, n_core, n_cpu);
     l = (struct load){ .en = en, .lock_fd = -1 };
     for (int i = 0; i < conf->n_file; i++)
         if (!strcmp(conf->file[i].name, RKLLM_LOCK_NAME)) l.lock_fd = conf->file[i].fd;

@@ -81,6 +81,8 @@ static void rkllm_log_line(void *ctx, struct str line)
 
 void rkllm_log_facts(struct rkllm_facts *ret)
 {
+    *ret = (struct rkllm_facts){ 0 };
+    if (!shared) return; // nobody listens
     capture_flush(1000);
     pthread_mutex_lock(&shared->lock);
     *ret = shared->facts;
@@ -89,6 +91,7 @@ void rkllm_log_facts(struct rkllm_facts *ret)
 
 void rkllm_log_clear_error(void)
 {
+    if (!shared) return;
     pthread_mutex_lock(&shared->lock);
     shared->facts.error[0] = 0;
     pthread_mutex_unlock(&shared->lock);
