@@ -168,6 +168,7 @@ struct engine_gen_result {
     enum engine_end end;
     int             n_prompt; // tokens of the prompt, -1 when the engine does not tell
     int             n_gen;    // tokens generated, -1 likewise
+    int             n_cached; // tokens of the prompt that were not computed again
 };
 
 /* --- the engine --- */

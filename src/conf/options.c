@@ -127,6 +127,9 @@ const struct opt opt_table[] = {
     { .name = "rkllm-sampling", .arg = "LIST", .type = OPT_STR, .roles = OPT_SERVE | OPT_WORKER | OPT_DOCTOR,
       .offset = AT(rkllm_sampling), .help = "The library's sampling values, e.g. top_k=20,temperature=0.6; before "
       "version 1.3 requests cannot change them." },
+    { .name = "rkllm-reuse", .type = OPT_FLAG, .roles = OPT_SERVE | OPT_WORKER, .offset = AT(rkllm_reuse),
+      .help = "Keep the library's cache between requests, so that a conversation that goes on is not read again; from "
+      "1.2.1 on, with a tokenizer." },
     { .name = "rkllm-lora", .arg = "FILE", .type = OPT_STR, .roles = OPT_SERVE | OPT_WORKER, .offset = AT(rkllm_lora),
       .help = "LoRA adapter (a converted .rkllm file) that all answers are made with." },
     { .name = "rkllm-prompt-cache", .arg = "FILE", .type = OPT_STR, .roles = OPT_SERVE | OPT_WORKER,

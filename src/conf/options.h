@@ -58,6 +58,7 @@ struct settings {
     const char     *rkllm_library;
     const char     *rkllm_layout;
     const char     *rkllm_sampling;
+    bool            rkllm_reuse;
     const char     *rkllm_lora;
     const char     *rkllm_prompt_cache;
     int             rkllm_input;    // index of its words

@@ -140,7 +140,7 @@ int npu_conf(const struct settings *s, struct rkllm_conf *ret, struct err *e)
         .n_allow = s->npu_allow.n, .n_core = (int)s->npu_cores, .stall_ms = (int)s->npu_stall_ms,
         .text_in = s->rkllm_input == RKLLM_WORD_TEXT || s->rkllm_template == RKLLM_WORD_LIBRARY,
         .text_out = s->rkllm_output == RKLLM_WORD_TEXT, .own_template = s->rkllm_template == RKLLM_WORD_OWN,
-        .fd_path = s->rkllm_path == RKLLM_WORD_FD,
+        .reuse = s->rkllm_reuse, .fd_path = s->rkllm_path == RKLLM_WORD_FD,
     };
     int64_t domain;
     int     rc = read_mask(s->npu_cpus, &c.cpu_mask, e);

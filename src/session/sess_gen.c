@@ -293,6 +293,7 @@ static int end_choice(struct gen *g, const struct engine_gen_result *result, str
 
     if (!ch->done) {
         if (result->n_prompt >= 0) rq->n_prompt = result->n_prompt; // who tokenises counts
+        if (result->n_cached > 0) rq->n_cached = result->n_cached;
         bool full = result->end == ENGINE_END_LENGTH;
         int  rc   = choice_end(ch, full ? CHAT_FINISH_LENGTH : CHAT_FINISH_STOP, e);
         if (rc < 0) return rc;

@@ -228,6 +228,39 @@ def test_several_models():
                 assert sorted(json.loads(line)["domain"] for line in f if "init" in line) == want
 
 
+def test_reuse():
+    """A conversation that goes on is sent from where it went on; another one begins anew."""
+    talk = [{"role": "user", "content": "begin"}]
+    script = SCRIPT.replace("answer=", "on=begin|Well.\nanswer=")
+
+    def ask(s, messages, **more):
+        reply = s.post("/v1/chat/completions", {"model": "m", "messages": messages, **more}).json()
+        usage = reply["usage"]
+        return reply["choices"][0]["message"], usage["prompt_tokens"], usage.get("prompt_tokens_details", {}).get("cached_tokens", 0)
+
+    for layout in LAYOUTS:
+        for unread in {}, {"FAKE_RKLLM_UNREAD": "1"}:
+            with Npu(layout, "--rkllm-reuse", script=script, env=unread) as s:
+                works = layout in ("12", "13")
+                first, n_first, cached = ask(s, talk)
+                assert cached == 0 and first["content"] == "Well.", first
+                more = talk + [{"role": "assistant", "content": first["content"]}, {"role": "user", "content": "the weather?"}]
+                second, n_second, cached = ask(s, more)
+                assert second["content"] == "It rains.", second
+                in_cache = n_first + len("Well.") - (1 if unread else 0)
+                assert cached == (in_cache if works else 0), (layout, cached, in_cache)
+                assert s.calls("run")[-1]["n"] == n_second - cached and not s.calls("clear")
+                other, _, cached = ask(s, [{"role": "user", "content": "Hi"}])  # a cache left over would answer "It rains."
+                assert other["content"] == "Hello there!" and cached == 0, other
+                assert len(s.calls("clear")) == (1 if works else 0)
+                # after an answer that was cut nothing is known about the cache
+                ask(s, [{"role": "user", "content": "long"}], stop=["tok tok"])
+                assert ask(s, [{"role": "user", "content": "Hi"}])[0]["content"] == "Hello there!"
+    with Npu("12", "--rkllm-reuse", script=script, tokens=False) as s:
+        assert s.say("Hi")["message"]["content"] == "Hello there!"
+        assert s.calls("run")[0]["keep"] == 0
+
+
 def test_terminal():
     """`curlew run` would share its terminal with the library: it says what to do instead."""
     status, _, err = cli_rig.command("run", "--model", cli_rig.write("t.rkllm", SCRIPT), "Hi")

@@ -23,6 +23,7 @@ static void close_engine(struct engine *en)
         log_warn("library_hangs", "in=rkllm_destroy");
     if (en->work.lost) return; // its thread goes on using all this; the process ends
     rkllm_work_stop(&en->work);
+    rkllm_reuse_free(en);
     mem_free(en);
 }
 

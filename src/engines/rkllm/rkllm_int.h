@@ -53,6 +53,15 @@ NODISCARD bool rkllm_work_do(struct rkllm_work *w, rkllm_job *job, void *ctx, in
 
 struct rkllm_run; // rkllm_run.c
 
+/* What the library's KV cache holds, while it keeps it between runs. */
+struct rkllm_kv {
+    int32_t *tok; // [n] owned
+    size_t   n, cap;
+    bool     known;  // tok is what is there
+    bool     dirty;  // something may be there
+    bool     failed; // a token could not be kept
+};
+
 struct rkllm_tag {
     struct engine *en;
     uint64_t       serial; // of the run that it belongs to
@@ -70,6 +79,7 @@ struct engine {
     uint32_t          caps;
     struct rkllm_sampling sampling; // values at init
     char              lora_name[8]; // "curlew", or ""
+    struct rkllm_kv   kv;           // rkllm_reuse.c
 
     /* under work.lock */
     uint64_t          serial; // of the run under way, or of the last
@@ -80,6 +90,13 @@ struct engine {
 
 /* rkllm_load.c: what the file and the options say becomes a handle. Error: what the library said. */
 NODISCARD int rkllm_load(struct engine *en, const struct engine_conf *conf, struct err *e);
+/* rkllm_reuse.c. On the library's thread: how many tokens of a prompt are in the cache; they are not sent. */
+bool   rkllm_reuse_can(const struct engine *en);
+size_t rkllm_reuse_begin(struct engine *en, const int32_t *tok, size_t n);
+void   rkllm_reuse_put(struct engine *en, const int32_t *tok, size_t n); // sent, or generated
+void   rkllm_reuse_end(struct engine *en, bool whole);                   // whole: neither aborted nor failed
+void   rkllm_reuse_free(struct engine *en);
+
 /* rkllm_run.c: the library's callback, engine_ops' generate and abort. */
 int  rkllm_on_result(void *result, void *userdata, int state);
 int  rkllm_generate(struct engine *en, const struct engine_gen *gen, engine_piece_fn *fn, void *ctx,

@@ -59,6 +59,21 @@ static bool is_error(struct str line)
     return false;
 }
 
+/* Names of files without their folders: clients may see it. */
+static void keep_error(char *dst, size_t size, struct str line)
+{
+    char   out[CAPTURE_LINE_BYTES];
+    size_t n = 0, word = 0; // where the word began in out
+
+    for (size_t i = 0; i < line.n && n < sizeof out; i++) {
+        char c = line.p[i];
+        if (c == '/' && (n == word || out[word] == '/')) n = word; // a path from the root: only its last part stays
+        out[n++] = c;
+        if (c == ' ' || c == '\'' || c == '"' || c == '(' || c == ':' || c == '=') word = n;
+    }
+    str_copy_z(dst, size, (struct str){ out, n });
+}
+
 static void rkllm_log_line(void *ctx, struct str line)
 {
     bool error = is_error(line);
@@ -74,7 +89,7 @@ static void rkllm_log_line(void *ctx, struct str line)
     keep(shared->facts.platform, sizeof shared->facts.platform, line, STR("target_platform: "));
     keep(shared->facts.dtype, sizeof shared->facts.dtype, line, STR("model_dtype: "));
     keep(shared->facts.toolkit, sizeof shared->facts.toolkit, line, STR("rkllm-toolkit version: "));
-    if (error) str_copy_z(shared->facts.error, sizeof shared->facts.error, line);
+    if (error) keep_error(shared->facts.error, sizeof shared->facts.error, line);
     pthread_mutex_unlock(&shared->lock);
     log_write(error ? LOG_LVL_WARN : LOG_LVL_INFO, "library", "says=\"" STR_FMT "\"", STR_ARG(line));
 }

@@ -34,7 +34,9 @@ struct rkllm_run {
     void                 *userdata;
     unsigned char         input[RKLLM_STRUCT_BYTES], infer[RKLLM_STRUCT_BYTES];
     char                 *text; // owned, NUL-terminated
-    int32_t              *tok;  // owned
+    int32_t              *tok;  // [n_tok] owned
+    size_t                n_tok, n_cached;
+    bool                  reuse; // the cache is kept, rkllm_reuse.c
 };
 
 static void run_free(struct rkllm_run *r)
@@ -56,6 +58,7 @@ static void on_token(struct rkllm_run *r, const struct rkllm_layout *y, const vo
 
     if (state == RKLLM_RUN_NORMAL && text) piece = (struct engine_piece){ text, strlen(text), piece.tok };
     r->n_gen++;
+    if (r->reuse && piece.tok >= 0) rkllm_reuse_put(en, &piece.tok, 1);
     r->in_callback = true; // the caller may make us wait: that is not the library's silence
     pthread_mutex_unlock(&en->work.lock);
     bool more = r->fn(r->ctx, &piece);
@@ -98,8 +101,17 @@ int rkllm_on_result(void *result, void *userdata, int state)
 
 static void run_job(void *ctx)
 {
-    struct rkllm_run *r = ctx;
+    struct rkllm_run          *r  = ctx;
+    struct engine             *en = r->en;
+    const struct rkllm_layout *y  = en->lib.layout;
 
+    if (r->reuse) {
+        r->n_cached = rkllm_reuse_begin(en, r->tok, r->n_tok);
+        rkllm_put_ptr(y, r->input, RKLLM_input_tok, r->tok + r->n_cached);
+        rkllm_put_size(y, r->input, RKLLM_input_n_tok, r->n_tok - r->n_cached);
+        rkllm_put_i32(y, r->infer, RKLLM_infer_keep_history, 1);
+        rkllm_reuse_put(en, r->tok + r->n_cached, r->n_tok - r->n_cached);
+    }
     r->rc = r->en->lib.run(r->en->handle, r->input, r->infer, r->userdata);
 }
 
@@ -115,6 +127,8 @@ static int fill_input(struct rkllm_run *r, const struct engine_gen *gen, struct 
         r->tok = mem_array((size_t)gen->n_tok, sizeof *r->tok);
         if (!r->tok) return err_nomem(e, "starting a run");
         memcpy(r->tok, gen->tok, sizeof *r->tok * (size_t)gen->n_tok);
+        r->n_tok = (size_t)gen->n_tok;
+        r->reuse = rkllm_reuse_can(r->en);
         rkllm_put_i32(y, r->input, RKLLM_input_type, RKLLM_INPUT_TOKEN);
         rkllm_put_ptr(y, r->input, RKLLM_input_tok, r->tok);
         rkllm_put_size(y, r->input, RKLLM_input_n_tok, (size_t)gen->n_tok);
@@ -253,12 +267,14 @@ int rkllm_generate(struct engine *en, const struct engine_gen *gen, engine_piece
         log_error("library_hangs", "silent_ms=%d tokens=%d the worker ends", en->conf.stall_ms, r->n_gen);
         return err_set(e, ERR_ENGINE_GONE, "the NPU library stopped answering; it is started again"); // r is its own
     }
+    if (r->reuse) rkllm_reuse_end(en, r->rc == 0 && !r->error && r->stop == GOES_ON);
     if ((r->rc != 0 || r->error) && r->stop == GOES_ON) {
         rc = failure(r, e);
         goto out;
     }
     *ret = (struct engine_gen_result){ .end = end_of(r), .n_gen = r->n_gen,
-                                       .n_prompt = gen->tok ? gen->n_tok : r->n_prompt };
+                                       .n_prompt = gen->tok ? gen->n_tok : r->n_prompt,
+                                       .n_cached = (int)r->n_cached };
 out:
     run_free(r);
     return rc;

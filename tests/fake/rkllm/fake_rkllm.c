@@ -5,6 +5,7 @@
  *
  *   FAKE_RKLLM_TRACE=FILE  one line of JSON for each call
  *   FAKE_RKLLM_EOS=1       the end-of-answer token is called back, too
+ *   FAKE_RKLLM_UNREAD=1    the last token of an answer is not in the cache that stays
  *   FAKE_RKLLM_ON=TEXT     faults of a run only where the prompt contains TEXT
  *   FAKE_RKLLM_FAIL=LIST   faults, parted by commas:
  *     load:crash load:exit load:hang (before anything was called)
@@ -49,6 +50,7 @@ struct handle {
     void              *userdata;
     bool               raw;  // the library's own template is off
     char               lora[32];
+    int32_t           *kv; // [n_kv] what the cache holds
     int                n_kv;
     atomic_bool        running, abort;
 };
@@ -241,6 +243,7 @@ EXPORT int rkllm_destroy(void *handle)
     trace("{\"call\": \"destroy\"}");
     if (!h || h->running) return -1;
     fake_model_close(h->model);
+    free(h->kv);
     free(h);
     return 0;
 }
@@ -313,10 +316,19 @@ static bool faulty_prompt(const struct handle *h, const int32_t *tok, size_t n)
     return false;
 }
 
+static void kv_put(struct handle *h, int32_t id)
+{
+    int32_t *more = realloc(h->kv, sizeof *h->kv * (size_t)(h->n_kv + 1));
+
+    if (!more) abort();
+    h->kv            = more;
+    h->kv[h->n_kv++] = id;
+}
+
 static int answer(struct handle *h, const struct fake_infer *infer, void *userdata, const int32_t *tok, size_t n)
 {
     bool                faulty = faulty_prompt(h, tok, n);
-    struct fake_answer *a      = fake_answer_begin(h->model, tok, n);
+    struct fake_answer *a      = fake_answer_begin(h->model, h->kv, (size_t)h->n_kv);
     char                held[64];
     const char         *bytes;
     size_t              n_held = 0, n_bytes;
@@ -352,7 +364,7 @@ static int answer(struct handle *h, const struct fake_infer *infer, void *userda
             tell(h, userdata, FAKE_NORMAL, held, n_held, false, id);
             n_held = 0;
         }
-        h->n_kv++;
+        kv_put(h, id);
     }
     if (h->abort) say("W", "rkllm_run was aborted");
     fake_answer_end(a);
@@ -410,11 +422,13 @@ EXPORT int rkllm_run(void *handle, struct fake_input *in, struct fake_infer *inf
              "\"keep\": %d, \"mode\": %d, \"raw\": %d}", in->input_type, n, think, max, top_k, keep, infer->mode, h->raw);
     trace(text);
     int rc = -1;
-    if ((int)n >= h->param.max_context_len) say("E", "length of prompt is greater than max context");
+    if ((int)n + h->n_kv >= h->param.max_context_len) say("E", "length of prompt is greater than max context");
     else if (fault("run:-1", NULL) && faulty_prompt(h, tok, n)) say("E", "run refused");
     else {
-        h->n_kv = (int)n;
-        rc      = answer(h, infer, userdata ? userdata : h->userdata, tok, n);
+        for (size_t i = 0; i < n; i++) kv_put(h, tok[i]);
+        rc = answer(h, infer, userdata ? userdata : h->userdata, tok, n);
+        if (keep <= 0) h->n_kv = 0;
+        else if (getenv("FAKE_RKLLM_UNREAD") && h->n_kv > 0) h->n_kv--; // the last token was drawn and not read
     }
     free(own);
     atomic_store(&h->running, false);
@@ -505,6 +519,7 @@ EXPORT int rkllm_clear_kv_cache(void *handle, int keep_system, int *start, int *
     (void)keep_system, (void)start, (void)end;
 
     not_inside();
+    trace("{\"call\": \"clear\"}");
     h->n_kv = 0;
     return 0;
 }
