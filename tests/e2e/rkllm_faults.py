@@ -127,6 +127,20 @@ def test_noise():
         assert "\033[" not in s.text()
 
 
+def test_abort():
+    """Half a minute of answer would be left; nobody waits for it, whoever ended it."""
+    for layout in LAYOUTS:
+        with Npu(layout, script=SCRIPT.replace("eos", "tok_ms=20\neos")) as s:
+            stream = s.stream(text="long")
+            next(iter(stream))
+            stream.close()
+            works(s)
+            assert s.say("long", stop=["k t"])["message"]["content"] == "to"
+            works(s)
+            assert s.say("long", max_tokens=3)["finish_reason"] == "length"
+            works(s)
+
+
 def test_abort_in_prefill():
     """Deaf while it reads a prompt; the next in the queue is served right after."""
     with Npu("12", script=SCRIPT.replace("eos", "prefill_ms=10\neos")) as s:

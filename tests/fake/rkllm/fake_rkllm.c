@@ -358,8 +358,8 @@ static int answer(struct handle *h, const struct fake_infer *infer, void *userda
         memcpy(held + n_held, bytes, n_bytes);
         n_held += n_bytes;
         size_t ready = whole(held, n_held);
-        if (ready < n_held) { // half a character: no text, or an empty one
-            tell(h, userdata, FAKE_WAITING, "", 0, n_wait++ % 2, id);
+        if (ready < n_held) { // half a character: no text, or what there is of it, which will come again
+            tell(h, userdata, FAKE_WAITING, held, n_held, n_wait++ % 2, id);
         } else {
             tell(h, userdata, FAKE_NORMAL, held, n_held, false, id);
             n_held = 0;
