@@ -39,6 +39,16 @@ enum engine_cap {
     ENGINE_THINKING = 1 << 7, // generate can switch the model's thinking itself
     ENGINE_ABORT    = 1 << 8, // abort takes effect between tokens, else only at the run's end
     ENGINE_BYTES    = 1 << 9, // no vocabulary of its own: token ids are bytes, then end-of-text (256)
+    ENGINE_EMBED    = 1 << 10, // gives hidden states, for embeddings: engine_run.hidden, engine_gen.hidden
+    ENGINE_WHOLE    = 1 << 11, // an encoder: forward takes whole texts and gives hidden states, no logits
+    ENGINE_RANK     = 1 << 12, // has `score`: what is embedded are pairs of a query and a document
+};
+
+/* How the hidden states of a text's tokens become the one vector of the text. */
+enum engine_pooling {
+    ENGINE_POOL_LAST,  // that of the last token
+    ENGINE_POOL_FIRST, // that of the first token ("cls")
+    ENGINE_POOL_MEAN,  // the mean of all
 };
 
 /* One open file of the model. The first is the model itself; others lie beside it. */
@@ -101,6 +111,8 @@ struct engine_info {
     uint64_t    weight_bytes; // resident weights
     uint64_t    kv_bytes;     // the KV cache in all
     const char *kv_type;      // "F16": type of keys and values, or NULL
+    int         n_embd;       // values of a hidden state (ENGINE_EMBED)
+    enum engine_pooling pooling; // what the model was trained for (ENGINE_EMBED)
 };
 
 /* --- forward --- */
@@ -114,7 +126,10 @@ struct engine_info {
  *
  * Where info says n_swa, some layers attend to the last n_swa positions only (the token's own included), and their
  * keys and values lie in window pages, which are of the same size in positions: in win[] in the same way. Entries
- * for positions that no token of the run sees are not looked at, so memory does not grow with the context. */
+ * for positions that no token of the run sees are not looked at, so memory does not grow with the context.
+ *
+ * With ENGINE_WHOLE every run is a whole text: pos 0, all its tokens, `hidden`, no pages; attention sees
+ * all of the run and nothing else. */
 struct engine_run {
     const int32_t *tok;      // [n_tok] ids, each 0 <= id < n_vocab
     int            n_tok;    // >= 1
@@ -122,6 +137,8 @@ struct engine_run {
     const int32_t *page;     // [ceil((pos + n_tok) / kv_page_tok)] KV pages in order of position
     int            n_logits; // logits wanted of the last n_logits tokens, 0 <= n_logits <= n_tok
     const int32_t *win;      // as page, window pages; NULL when n_swa is 0
+    bool           hidden;   // with ENGINE_EMBED: their hidden states are wanted, not logits
+    int            n_first;  // with ENGINE_WHOLE: tokens of the first segment of two, a query; 0: one segment
 };
 
 struct engine_batch {
@@ -145,6 +162,7 @@ struct engine_gen {
     int                    n_max;    // most tokens to generate, >= 1
     bool                   thinking; // with ENGINE_THINKING
     struct engine_sampling sampling; // with ENGINE_SAMPLING
+    bool                   hidden;   // with ENGINE_EMBED: no answer, pieces carry hidden states of the prompt
 };
 
 /* What comes out. Pointers are valid inside the callback only. */
@@ -152,6 +170,8 @@ struct engine_piece {
     const char *text; // [n] bytes; may end in half a character
     size_t      n;
     int32_t     tok; // its id with ENGINE_TOK_OUT, else -1
+    const float *hidden;   // [n_hidden][n_embd] states of the prompt's next tokens (engine_gen.hidden); one that
+    int          n_hidden; // gives only the last token's says so by its pooling
 };
 
 /* Called for each piece, on the thread that called `generate` or on one of the engine's own, never
@@ -190,6 +210,13 @@ struct engine_ops {
     /* Logits of row i of the last forward, [n_vocab]: rows in the order of the runs, and within a
      * run of its tokens. Owned by the engine, writable by the caller, valid until the next call. */
     float *(*logits)(struct engine *en, int i);
+    /* With ENGINE_EMBED and ENGINE_FORWARD. Hidden state i of the last forward, [n_embd], as the output
+     * matrix would see it (after the last norm): in the order of rows of logits, but counted apart from
+     * them. Owned by the engine, valid until the next call. */
+    const float *(*hidden)(struct engine *en, int i);
+    /* With ENGINE_RANK. How well a document answers a query, larger is better, from the pooled hidden
+     * state of both [n_embd]: the model's raw score, any number. */
+    float (*score)(struct engine *en, const float *pooled);
     /* Copy the first n_tok positions of page src to page dst (n > 1 choices share a prompt whose
      * last page is not full). May be NULL: then the scheduler computes them again. */
     int (*page_copy)(struct engine *en, int32_t dst, int32_t src, int n_tok);

@@ -148,6 +148,36 @@ static int calls(struct parse *p, const struct json *obj, const char *path, stru
     return 0;
 }
 
+/* What else an assistant's message may have: a refusal in place of content, one call in the old form, and the
+ * name of spoken audio that is not here. */
+static int old_forms(struct parse *p, const struct json *v, const char *path, struct chat_msg *m, struct err *e)
+{
+    const struct json *f = json_get(v, "function_call");
+    char               full[ERR_PARAM_MAX];
+    struct str         refusal = STR_NULL;
+
+    field_path(full, "%s.audio", path);
+    if (json_kind(json_get(v, "audio")) != JSON_T_NULL)
+        return err_param(e, ERR_UNSUPP_PARAM, full, "%s is not supported by this server: it keeps no audio", full);
+    int rc = opt_str(p, v, path, "refusal", &refusal, e);
+    if (rc == 0 && refusal.p && !m->has_content) {
+        m->content     = refusal;
+        m->has_content = true;
+    }
+    if (rc < 0 || json_kind(f) == JSON_T_NULL || m->n_call) return rc;
+    field_path(full, "%s.function_call", path);
+    if (json_kind(f) != JSON_T_OBJ) return field_type_err(full, f, "an object", e);
+    struct chat_call *c = arena_array(p->a, 1, sizeof *c);
+    if (!c) return err_nomem(e, "reading a request");
+    c->id = STR("");
+    rc    = need_str(p, f, full, "name", &c->name, e);
+    if (rc == 0) rc = opt_str(p, f, full, "arguments", &c->args, e);
+    if (rc == 0 && c->args.n == 0) c->args = STR("{}");
+    m->call   = c;
+    m->n_call = 1;
+    return rc;
+}
+
 /* --- messages --- */
 
 static int message(struct parse *p, const struct json *v, const char *path, struct chat_msg *m, struct err *e)
@@ -168,6 +198,7 @@ static int message(struct parse *p, const struct json *v, const char *path, stru
     if (rc == 0) rc = opt_str(p, v, path, "reasoning_content", &m->reasoning, e);
     if (rc == 0 && !m->reasoning.p) rc = opt_str(p, v, path, "reasoning", &m->reasoning, e);
     if (rc == 0 && m->role == CHAT_ASSISTANT) rc = calls(p, v, path, m, e);
+    if (rc == 0 && m->role == CHAT_ASSISTANT) rc = old_forms(p, v, path, m, e);
     if (rc == 0 && m->role == CHAT_TOOL) {
         if (str_eq(role, STR("tool"))) rc = need_str(p, v, path, "tool_call_id", &m->call_id, e);
         else rc = opt_str(p, v, path, "tool_call_id", &m->call_id, e);

@@ -14,6 +14,14 @@
 #define LIM_LOG_LINE_BYTES 2048 // one line, one write
 #define LIM_QUOTE_BYTES    64   // of a client's or file's bytes inside a message
 
+/* --- configuration files: written by hand, a few KiB --- */
+#define LIM_CONF_BYTES  KIB(256) // one file
+#define LIM_CONF_DEPTH  16       // lists and groups inside each other; ours need three
+#define LIM_CONF_NODES  20000    // values in all
+#define LIM_CONF_KEYS   512      // of one group; there are under 100 options
+#define LIM_CONF_TEXT   KIB(16)  // one value; the longest are paths
+#define LIM_ALIASES     64       // other names of one model
+
 /* --- HTTP in --- */
 #define LIM_REQ_LINE_BYTES   KIB(8)  // request line, without CRLF
 #define LIM_FIELD_LINE_BYTES KIB(8)  // one field line
@@ -48,11 +56,15 @@
 #define LIM_TOOLS         512
 #define LIM_STOPS         16
 #define LIM_STOP_BYTES    1024 // one stop sequence; it bounds the text held back
+#define LIM_STOP_TOKENS   64   // token ids that end an answer
+#define LIM_BREAKER_BYTES 128  // one sequence breaker of DRY
+#define LIM_FILES         64   // other files that a completion in the middle may look at
 #define LIM_CHOICES       16   // n
 #define LIM_PROMPTS       256  // prompts of one completions request
+#define LIM_INPUTS        2048 // texts of one embeddings request, documents of one rerank request: OpenAI's limit
 #define LIM_TOP_LOGPROBS  20
 #define LIM_LOGIT_BIAS    1024
-#define LIM_DRY_BREAKERS  4096 // token ids; four characters are some hundred ids
+#define LIM_DRY_BREAKERS  (1 << 18) // token ids; in large vocabularies thousands hold a quote or a colon
 #define LIM_PROMPT_BYTES  MIB(16)
 #define LIM_MODEL_NAME    256
 #define LIM_REQ_ARENA     MIB(64) // request arena: body, parsed tree, tokens
@@ -106,5 +118,6 @@
 #define LIM_EMBD            (1 << 20)
 #define LIM_HEADS           4096
 #define LIM_CTX             (1 << 24)
+#define LIM_TOKEN_TYPES     64         // kinds of segments of an encoder; real ones have 1 or 2
 
 #endif

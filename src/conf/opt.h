@@ -2,7 +2,8 @@
  * the supervisor hands to its children.
  *
  * A row says name, type, default, range, which commands and roles it concerns, and where its value
- * lies in struct settings. Nothing else in the program knows a flag's name.
+ * lies in struct settings. Nothing else in the program knows a flag's name. Configuration files (conf.h)
+ * have the same names as keys.
  */
 #ifndef CURLEW_CONF_OPT_H
 #define CURLEW_CONF_OPT_H
@@ -37,6 +38,8 @@ enum opt_role {
     OPT_TEMPLATE   = 1 << 8,
     OPT_SPLIT      = 1 << 9,
     OPT_TOK_SERVER = 1 << 10,
+    OPT_MODEL      = 1 << 11, // each model may have its own; so may it of all OPT_WORKER ones
+    OPT_RESTART    = 1 << 12, // a reload does not change it
     OPT_DOCTOR     = 1 << 16,
 };
 
@@ -51,6 +54,7 @@ struct opt {
     unsigned      roles; // enum opt_role
     size_t        offset; // in struct settings
     const char   *help;
+    const char   *also; // another name of it, or NULL
 };
 
 struct settings; // options.h
@@ -68,6 +72,8 @@ NODISCARD int opt_parse(struct settings *s, unsigned roles, int argc, char **arg
 
 /* All values of the rows with `role` as text for a child, and back. */
 void          opt_pack(struct buf *b, const struct settings *s, unsigned role);
+/* One more value behind those, as text; of two of a name the later counts, lists but grow. */
+void          opt_pack_text(struct buf *b, const char *name, struct str value);
 NODISCARD int opt_unpack(struct str text, struct settings *s, unsigned role, struct arena *a,
                          struct err *e);
 

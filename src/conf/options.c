@@ -22,12 +22,42 @@ const struct opt opt_table[] = {
       .help = "What runs the model: auto (by its file: rkllm for FILE.rkllm, script for FILE.script, else cpu), "
               "cpu, rkllm, or script:FILE (a scripted engine for tests, needs no model)." },
 
+    { .name = "config", .letter = 'f', .arg = "FILE", .type = OPT_STR, .roles = OPT_SERVE, .offset = AT(config),
+      .help = "Configuration file (YAML): models, and every option here by its name; docs/config.md." },
+    { .name = "models-dir", .arg = "DIR", .type = OPT_STR, .roles = OPT_SERVE, .offset = AT(models_dir),
+      .help = "Folder whose model files are all served, those in its folders too." },
+    { .name = "chat-template", .arg = "FILE", .type = OPT_STR,
+      .roles = OPT_SERVE | OPT_WORKER | OPT_RUN, .offset = AT(chat_template), .help = "Chat template (Jinja) in place of the model's own: a file (with a / in its "
+      "name, or .jinja at its end), or the name of a built-in one." },
+    { .name = "answer-format", .arg = "NAME", .type = OPT_STR, .roles = OPT_SERVE | OPT_WORKER | OPT_RUN,
+      .offset = AT(answer_format), .help = "How the model marks thinking and tool calls, instead of what its template "
+      "tells. curlew split --format list prints the names." },
+    { .name = "reasoning-field", .arg = "NAME", .type = OPT_ENUM, .def = "reasoning_content",
+      .words = "reasoning_content|reasoning|both|none", .roles = OPT_SERVE | OPT_MODEL, .offset = AT(reasoning_field),
+      .help = "Member of replies that holds the model's thinking." },
+
+    { .name = "listen", .arg = "PLACE", .type = OPT_LIST, .roles = OPT_SERVE | OPT_FRONT | OPT_RESTART,
+      .offset = AT(listen), .help = "Where to listen, in place of --host and --port: HOST:PORT, [IPV6]:PORT or "
+      "unix:PATH. Again for more places." },
+    { .name = "admin-key-file", .arg = "FILE", .type = OPT_STR, .roles = OPT_SERVE, .offset = AT(admin_key_file),
+      .help = "File with the key that /admin/reload and /admin/shutdown ask for over TCP; without it they are "
+      "answered over Unix sockets only." },
+    { .name = "compat", .arg = "NAME", .type = OPT_ENUM, .def = "none",
+      .words = "none|rkllm-openai|qwen-axcl|fast-inference|gemma-gateway|simple-rkllm",
+      .roles = OPT_SERVE | OPT_FRONT | OPT_RESTART, .offset = AT(compat),
+      .help = "Stand in for that server: its port, flags, environment and /health; docs/switching.md." },
+    { .name = "strict", .type = OPT_FLAG, .roles = OPT_SERVE | OPT_FRONT, .offset = AT(strict),
+      .help = "A request field that would have no effect gets 400; otherwise x-curlew-ignored lists it." },
+    { .name = "busy", .arg = "WAY", .type = OPT_ENUM, .def = "queue", .words = "queue|reject",
+      .roles = OPT_SERVE | OPT_FRONT, .offset = AT(busy),
+      .help = "Requests for a model that already answers one: queue them, or reject them with 503." },
+
     { .name = "host", .arg = "ADDRESS", .type = OPT_STR, .def = "127.0.0.1",
-      .roles = OPT_SERVE | OPT_FRONT | OPT_TOK_SERVER,
+      .roles = OPT_SERVE | OPT_RESTART | OPT_TOK_SERVER,
       .offset = AT(host), .help = "Address to listen on; a path (/run/...) for a Unix socket. Other "
       "machines can connect only when this is not a loopback address." },
     { .name = "port", .letter = 'p', .arg = "PORT", .type = OPT_INT, .def = "8080", .min = 0, .max = 65535,
-      .roles = OPT_SERVE, .offset = AT(port), .help = "Port to listen on; 0 takes any free one." },
+      .roles = OPT_SERVE | OPT_RESTART, .offset = AT(port), .help = "Port to listen on; 0 takes any free one." },
     { .name = "port", .letter = 'p', .arg = "PORT", .type = OPT_INT, .def = "12345", .min = 0, .max = 65535,
       .roles = OPT_TOK_SERVER, .offset = AT(tok_port), .help = "Port to listen on; 0 takes any free one." },
     { .name = "allow-host", .arg = "NAME", .type = OPT_LIST,
@@ -39,7 +69,8 @@ const struct opt opt_table[] = {
 
     { .name = "ctx", .letter = 'c', .arg = "TOKENS", .type = OPT_INT, .def = "0", .min = 0, .max = LIM_CTX,
       .roles = OPT_SERVE | OPT_WORKER | OPT_RUN | OPT_DOCTOR, .offset = AT(ctx),
-      .help = "Context length of a sequence; 0: the model's own, at most 8192. KV memory grows with it." },
+      .help = "Context length of a sequence; 0: the model's own, at most 8192. KV memory grows with it.",
+      .also = "context" },
     { .name = "parallel", .letter = 'n', .arg = "COUNT", .type = OPT_INT, .def = "8", .min = 1, .max = 1024,
       .roles = OPT_SERVE | OPT_WORKER, .offset = AT(parallel),
       .help = "Sequences that run at once; more requests wait in the queue." },
@@ -64,22 +95,12 @@ const struct opt opt_table[] = {
       .roles = OPT_SERVE | OPT_WORKER, .offset = AT(queue),
       .help = "Requests that may wait for a model; one more gets 429." },
 
-    { .name = "chat-template", .arg = "FILE", .type = OPT_LIST, .roles = OPT_SERVE | OPT_WORKER | OPT_RUN,
-      .offset = AT(chat_template), .help = "Chat template (Jinja) instead of the model's own, or the name of a "
-      "built-in one; again for the second model and so on, \"\" for the model's own." },
-    { .name = "answer-format", .arg = "NAME", .type = OPT_LIST, .roles = OPT_SERVE | OPT_WORKER | OPT_RUN,
-      .offset = AT(answer_format), .help = "How the model marks thinking and tool calls, instead of what its template "
-      "tells; again for the second model and so on, auto for what the template tells. curlew split --format list "
-      "prints the names." },
-    { .name = "reasoning-field", .arg = "NAME", .type = OPT_ENUM, .def = "reasoning_content",
-      .words = "reasoning_content|reasoning|both|none", .roles = OPT_SERVE | OPT_FRONT, .offset = AT(reasoning_field),
-      .help = "Member of replies that carries the model's thinking; none leaves it out." },
     { .name = "think", .arg = "WHEN", .type = OPT_ENUM, .def = "auto", .words = "auto|on|off", .roles = OPT_RUN,
       .offset = AT(think), .help = "Thinking before the answer, where the model's template has a switch; auto: as "
       "the template has it." },
 
     { .name = "connections", .arg = "COUNT", .type = OPT_INT, .def = "1024", .min = 1, .max = 60000,
-      .roles = OPT_SERVE | OPT_FRONT, .offset = AT(conns), .help = "Client connections at once." },
+      .roles = OPT_SERVE | OPT_FRONT | OPT_RESTART, .offset = AT(conns), .help = "Client connections at once." },
     { .name = "body-bytes", .arg = "BYTES", .type = OPT_SIZE, .def = "16M", .min = 1024, .max = GIB(1),
       .roles = OPT_SERVE | OPT_FRONT, .offset = AT(body_bytes), .help = "Largest request body; more gets 413." },
     { .name = "queue-ms", .arg = "MS", .type = OPT_INT, .def = "30000", .min = 1, .max = 86400000,

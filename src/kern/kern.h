@@ -181,6 +181,11 @@ struct kern {
      * b[i]); both sums as in rms_norm (the first without products). out may be x. */
     void (*layer_norm)(const float *x, const float *w, const float *b, int n, float eps, float *out);
 
+    /* Scores to weights, in place: s[i] = fma(-slope, |i - at|, x[i] * scale), m the largest, p[i] = exp(s[i] - m),
+     * x[i] = p[i] * (1 / sum of p); maximum and sum in 16 lanes (lane j: i = j, j + 16, ...), then as a tree. slope:
+     * what a score loses for each position away from `at` (Press et al., ALiBi, arXiv:2108.12409), or 0. n >= 1. */
+    void (*softmax)(float *x, int n, float scale, float slope, int at);
+
     /* x[i] += y[i] */
     void (*add)(float *x, const float *y, int n);
 

@@ -254,6 +254,8 @@ static int with_engine(const struct bench_conf *conf, struct bench *b, struct re
 
     engine_cpu.info(b->en, &r->info);
     b->n_vocab = r->info.n_vocab;
+    if (r->info.caps & ENGINE_WHOLE)
+        return err_set(e, ERR_UNSUPP_MODEL, "this model makes embeddings; what is measured here is text generation");
     if (r->info.n_ctx < conf->prompt + conf->generate)
         return err_set(e, ERR_BAD_CONFIG, "prompt and answer are %d tokens, the model's limit is %d",
                        conf->prompt + conf->generate, r->info.n_ctx);

@@ -181,6 +181,7 @@ static void on_event(struct run *r, const struct chat_event *ev)
     case CHAT_EV_START:
     case CHAT_EV_CALL: // none: no tools are on offer
     case CHAT_EV_ARGS:
+    case CHAT_EV_VECTOR: // likewise
     case CHAT_EV_LOGPROB: break;
     }
     if (!r->first_us && (ev->kind == CHAT_EV_TEXT || ev->kind == CHAT_EV_REASONING)) r->first_us = clock_mono_us();
@@ -494,23 +495,23 @@ static int find_model(struct run *r, struct err *e)
 
 static int load(struct run *r, struct err *e)
 {
-    struct model_spec *spec;
-    int                n;
-    int                rc = models_open(&r->s, &r->arena, &spec, &n, e);
+    struct model_list list;
+    int               rc = models_list(&r->s, &r->arena, &list, e);
 
+    if (rc == 0) rc = models_open(&list, e);
     if (rc < 0) return rc;
+    const struct model_spec *spec = list.v;
     if (spec[0].npu) { // a vendor's library prints where we do, and may take us with it
-        models_close(spec, n);
-        return err_set(e, ERR_UNSUPP_MODEL, "%s: NPU models have a process of their own: curlew serve --model %s",
-                       spec[0].path, spec[0].path);
+        err_set(e, ERR_UNSUPP_MODEL, "%s: NPU models have a process of their own: curlew serve --model %s", spec[0].path,
+                spec[0].path);
+        models_close(&list);
+        return -ERR_UNSUPP_MODEL;
     }
-    struct engine_file file[1 + MODELS_BESIDE] = { { .name = spec[0].base, .fd = spec[0].fd, .size = spec[0].size } };
-    int                n_file                  = 1;
-    for (int i = 0; i < spec[0].n_beside; i++) file[n_file++] = spec[0].beside[i];
+    const struct engine_file file = { .name = spec[0].base, .fd = spec[0].fd, .size = spec[0].size };
+    const struct serve_files files = { .file = &file, .n_file = 1, .template_fd = spec[0].template_fd };
     r->s.parallel = 1;
     if (!r->s.threads) r->s.threads = cpu_count().n_core;
-    struct settings mine = models_settings(&r->s, &spec[0]);
-    rc                   = serve_model_open(&mine, spec[0].id.p, file, n_file, NULL, &r->m, e);
+    rc = serve_model_open(&r->s, spec[0].id.p, &files, &r->m, e);
     if (rc == 0 && r->tty) {
         struct chat_info *i = &r->m.info;
         buf_str(&r->out, r->color ? STR(DIM) : STR(""));
@@ -519,7 +520,7 @@ static int load(struct run *r, struct err *e)
                    r->color ? PLAIN : "");
         flush(r);
     }
-    models_close(spec, n);
+    models_close(&list);
     return rc;
 }
 

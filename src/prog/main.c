@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/openapi.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "conf/conf.h"
 #include "os/fd.h"
 #include "prog/bench.h"
 #include "prog/cli.h"
@@ -36,6 +38,8 @@ static int run_bench(const struct settings *s)
 
 static const struct command commands[] = {
     { "serve", "--model FILE [options]", "Serve models over the OpenAI API.", OPT_SERVE, 0, supervisor_main },
+    { "check-config", "FILE [options]", "What a configuration would serve, or what is wrong with it.", OPT_SERVE, 1,
+      cli_check_config },
     { "run", "--model FILE [PROMPT]", "Chat with a model in the terminal.", OPT_RUN, 1, cli_run },
     { "show", "--model FILE", "What a model file holds.", OPT_SHOW, 0, cli_show },
     { "bench", "--model FILE | --serve URL", "Measure a model's or a server's speed.", OPT_BENCH, 0, run_bench },
@@ -76,6 +80,19 @@ static int print_command_help(const struct command *c)
     return PROG_OK;
 }
 
+static int print_api(void)
+{
+    struct buf b;
+    struct err e;
+
+    buf_init(&b, MIB(4));
+    int rc = openapi_markdown(&b, &e);
+    if (rc < 0) fprintf(stderr, "curlew help: %s\n", e.msg);
+    else fwrite(b.p, 1, b.n, stdout);
+    buf_release(&b);
+    return rc < 0 ? PROG_FAILED : PROG_OK;
+}
+
 static int help(int argc, char **argv)
 {
     if (argc > 0 && !strcmp(argv[0], "--markdown")) {
@@ -86,6 +103,7 @@ static int help(int argc, char **argv)
         buf_release(&b);
         return PROG_OK;
     }
+    if (argc > 0 && !strcmp(argv[0], "--api")) return print_api();
     if (argc == 0) {
         print_help();
         return PROG_OK;
@@ -107,12 +125,15 @@ static int run_command(const struct command *c, int argc, char **argv)
     for (int i = 0; i < argc; i++)
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) return print_command_help(c);
     arena_init(&a, MIB(4));
-    if (opt_parse(&s, c->roles, argc, argv, &a, rest, &n_rest, &e) < 0) {
+    const struct conf_source src = { .roles = c->roles, .argc = argc, .argv = argv,
+                                     .rest = c->n_arg && c->run == cli_check_config };
+    if (conf_load(&src, &s, &a, rest, &n_rest, &e) < 0) {
         fprintf(stderr, "curlew %s: %s\n", c->name, e.msg);
         status = PROG_USAGE;
     } else {
-        s.arg  = (struct opt_list){ rest, n_rest };
-        status = c->run(&s);
+        s.arg    = (struct opt_list){ rest, n_rest };
+        s.source = &src;
+        status   = c->run(&s);
     }
     arena_release(&a);
     return status;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -44,7 +45,7 @@ int npu_platform(const struct settings *s, const char **ret, struct err *e)
 }
 
 /* The n-th number of "0,1,2", one number alone for all; without a list n itself. */
-static int domain_of(const struct settings *s, int index, int64_t *ret, struct err *e)
+int npu_domain(const struct settings *s, int index, int64_t *ret, struct err *e)
 {
     struct str rest = str_c(s->npu_domain), item;
 
@@ -61,21 +62,20 @@ static int domain_of(const struct settings *s, int index, int64_t *ret, struct e
 }
 
 /* MODEL.NAME or NAME in the model's folder, if it is there. */
-static int open_one(struct model_spec *m, const char *name, const char *as, struct arena *a, struct err *e)
+static int open_one(struct model_spec *m, const char *name, const char *as, struct err *e)
 {
     struct str  stem  = str_c(m->path);
     const char *slash = strrchr(m->path, '/');
     struct stat st;
-    struct str  path;
+    char        path[4096];
 
     if (str_ends(stem, STR(".rkllm"))) stem.n -= 6;
     for (int i = 0; i < 2; i++) {
-        path = i == 0 ? arena_printf(a, STR_FMT ".%s", STR_ARG(stem), name)
-                      : arena_printf(a, "%.*s%s", slash ? (int)(slash - m->path + 1) : 0, m->path, name);
-        if (!path.p) return err_nomem(e, "opening models");
-        if (stat(path.p, &st) < 0 && errno == ENOENT) continue;
+        int n = i == 0 ? snprintf(path, sizeof path, STR_FMT ".%s", STR_ARG(stem), name)
+                       : snprintf(path, sizeof path, "%.*s%s", slash ? (int)(slash - m->path + 1) : 0, m->path, name);
+        if (n < 0 || n >= (int)sizeof path || (stat(path, &st) < 0 && errno == ENOENT)) continue;
         struct engine_file *f = &m->beside[m->n_beside];
-        int                 rc = fd_open_file(path.p, &f->fd, &f->size, e);
+        int                 rc = fd_open_file(path, &f->fd, &f->size, e);
         if (rc < 0) return rc;
         f->name = as;
         m->n_beside++;
@@ -84,8 +84,9 @@ static int open_one(struct model_spec *m, const char *name, const char *as, stru
     return 0;
 }
 
-int npu_open_beside(const struct settings *s, struct model_spec *m, int index, struct arena *a, struct err *e)
+int npu_open_beside(struct model_spec *m, struct err *e)
 {
+    const struct settings   *s = m->own;
     static const struct {
         const char *name, *as;
     } files[] = { { "tokenizer.json", "tokenizer.json" }, { "tokenizer_config.json", "tokenizer_config.json" },
@@ -101,8 +102,7 @@ int npu_open_beside(const struct settings *s, struct model_spec *m, int index, s
         return err_set(e, ERR_BAD_CONFIG, "%s was made for %s, this machine is %s: a model runs only on the chip it was "
                        "converted for (--npu-platform overrides what the machine says)", m->path, n.platform, here);
     m->npu = true;
-    rc = domain_of(s, index, &m->npu_domain, e);
-    for (size_t i = 0; rc == 0 && i < ARRAY_LEN(files); i++) rc = open_one(m, files[i].name, files[i].as, a, e);
+    for (size_t i = 0; rc == 0 && i < ARRAY_LEN(files); i++) rc = open_one(m, files[i].name, files[i].as, e);
     return rc;
 }
 
@@ -146,7 +146,7 @@ int npu_conf(const struct settings *s, struct rkllm_conf *ret, struct err *e)
     int     rc = read_mask(s->npu_cpus, &c.cpu_mask, e);
 
     if (rc == 0) rc = npu_platform(s, &c.platform, e);
-    if (rc == 0) rc = domain_of(s, 0, &domain, e); // the supervisor put this model's own there
+    if (rc == 0) rc = npu_domain(s, 0, &domain, e); // the supervisor put this model's own there
     if (rc < 0) return rc;
     c.domain = (int)domain;
     *ret     = c;

@@ -12,10 +12,10 @@ bool npu_is_rkllm(const struct settings *s, const char *base);
 
 /* For the supervisor: the machine's chip ("rk3588"), NULL when it has none that is known. Error: the option. */
 NODISCARD int npu_platform(const struct settings *s, const char **ret, struct err *e);
-/* Open what lies beside a model, and refuse one that was made for another chip. `index`: which of the NPU
- * models it is, from 0. */
-NODISCARD int npu_open_beside(const struct settings *s, struct model_spec *m, int index, struct arena *a,
-                              struct err *e);
+/* Open what lies beside a model, and refuse one that was made for another chip, or settings that cannot be. */
+NODISCARD int npu_open_beside(struct model_spec *m, struct err *e);
+/* The address space of the n-th NPU model. Error: the option. */
+NODISCARD int npu_domain(const struct settings *s, int n, int64_t *ret, struct err *e);
 /* A new descriptor of the lock that NPU loads take in turn, or -1: none, which is logged. */
 int npu_lock_open(const struct settings *s);
 

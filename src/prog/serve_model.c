@@ -62,18 +62,15 @@ static bool has_token(const void *ctx, const char *token)
     return ctx && tok_find(ctx, str_c(token)) >= 0;
 }
 
-/* The template that the settings name; 0 with *text set, 1 when they name none. */
-static int named_template(struct serve_model *m, const struct settings *s, const struct engine_file *file,
-                          int n_file, struct str *text, struct err *e)
+/* The template that the settings name. */
+static int chosen_template(struct serve_model *m, const char *name, int fd, struct str *text, struct err *e)
 {
-    for (int i = 1; i < n_file; i++) {
-        if (!str_eq(str_c(file[i].name), STR(MODELS_TEMPLATE))) continue;
-        int rc = fd_read_all(file[i].fd, file[i].name, LIM_TMPL_BYTES, &m->arena, text, e);
-        return rc < 0 ? rc : tmpl_compile(STR("--chat-template"), *text, &m->tmpl, e);
-    }
-    if (!s->chat_template.n) return 1;
-    *text = tmpl_builtin(str_c(s->chat_template.v[0]));
-    return tmpl_compile(str_c(s->chat_template.v[0]), *text, &m->tmpl, e);
+    int rc = 0;
+
+    if (fd >= 0) rc = fd_read_all(fd, name, LIM_CHAT_TEMPLATE, &m->arena, text, e);
+    else *text = tmpl_builtin(str_c(name));
+    if (rc == 0 && !text->p) rc = err_set(e, ERR_BAD_CONFIG, "chat-template: \"%.60s\" is not known", name);
+    return rc < 0 ? rc : tmpl_compile(str_c(name), *text, &m->tmpl, e);
 }
 
 /* The model's own template if it has one that compiles, else the built-in one that suits it. */
@@ -94,15 +91,15 @@ static int find_template(struct serve_model *m, const struct gguf *g, struct str
 }
 
 /* What lies beside a model that has no vocabulary in it: tokenizer.json, its configuration and template. */
-static int open_beside(struct serve_model *m, const struct engine_file *file, int n_file, struct str *tmpl,
-                       struct err *e)
+static int open_beside(struct serve_model *m, const struct serve_files *f, struct str *tmpl, struct err *e)
 {
-    struct arena    a;
-    struct vocab_hf hf = { .tokenizer = STR_NULL };
-    int             rc = 0;
+    const struct engine_file *file = f->file;
+    struct arena              a;
+    struct vocab_hf           hf = { .tokenizer = STR_NULL };
+    int                       rc = 0;
 
     arena_init(&a, VOCAB_HF_BYTES + MIB(8));
-    for (int i = 1; rc == 0 && i < n_file; i++) {
+    for (int i = 1; rc == 0 && i < f->n_file; i++) {
         struct str  name = str_c(file[i].name);
         struct str *text = str_eq(name, STR("tokenizer.json"))          ? &hf.tokenizer
                            : str_eq(name, STR("tokenizer_config.json")) ? &hf.config
@@ -122,13 +119,16 @@ static int open_beside(struct serve_model *m, const struct engine_file *file, in
 #define LAST_MESSAGE "{{ messages[-1].content }}"
 
 static int open_tok(struct serve_model *m, const struct settings *s, const struct engine_info *i,
-                    const struct engine_file *file, int n_file, const char *id, struct str *template_text,
-                    struct err *e)
+                    const struct serve_files *f, const char *id, struct str *template_text, struct err *e)
 {
-    struct gguf *g   = NULL;
-    struct str   own = STR_NULL;
-    int          rc  = 0;
+    const struct engine_file *file = f->file;
+    struct gguf              *g    = NULL;
+    struct str                own  = STR_NULL;
+    bool                      npu  = m->ops == &engine_rkllm, library = npu && s->rkllm_template == RKLLM_WORD_LIBRARY;
+    int                       rc   = npu ? open_beside(m, f, &own, e) : 0;
 
+    if (rc < 0) return rc;
+    if (library) own = STR(LAST_MESSAGE);
     if (i->caps & ENGINE_BYTES) {
         rc = tok_from_bytes(&m->tok, e);
     } else if (i->caps & ENGINE_FORWARD) {
@@ -138,11 +138,9 @@ static int open_tok(struct serve_model *m, const struct settings *s, const struc
             rc = err_set(e, ERR_BAD_FILE, "%s: the vocabulary has %d tokens, the model's output %d", file->name,
                          tok_n(m->tok), i->n_vocab);
     }
-    if (m->ops == &engine_rkllm && rc == 0) rc = open_beside(m, file, n_file, &own, e);
-    bool library = m->ops == &engine_rkllm && s->rkllm_template == RKLLM_WORD_LIBRARY;
-    if (library) own = STR(LAST_MESSAGE);
-    if (rc == 0) rc = library ? 1 : named_template(m, s, file, n_file, template_text, e);
-    if (rc == 1) rc = find_template(m, g, own, id, template_text, e);
+    if (rc == 0)
+        rc = s->chat_template && !library ? chosen_template(m, s->chat_template, f->template_fd, template_text, e)
+                                          : find_template(m, g, own, id, template_text, e);
     gguf_close(g);
     return rc;
 }
@@ -156,27 +154,31 @@ static int describe(struct serve_model *m, const struct engine_info *i, const st
         .engine = str_c(m->ops->name), .arch = str_c(i->arch), .quant = str_c(i->quant),
         .tokenizer = str_c(m->tok ? tok_kind(m->tok) : "none"), .n_ctx = i->n_ctx, .n_ctx_train = i->n_ctx,
         .n_seq = i->n_seq, .n_vocab = i->n_vocab, .n_param = i->n_param, .weight_bytes = i->weight_bytes,
-        .kv_bytes = i->kv_bytes, .fingerprint = fingerprint(file, &m->arena),
+        .kv_bytes = i->kv_bytes, .n_embd = i->n_embd, .fingerprint = fingerprint(file, &m->arena),
     };
     m->info.can = (caps->usable ? CHAT_CAN_CHAT : 0) | (caps->tools ? CHAT_CAN_TOOLS : 0) |
                   (caps->thinking || caps->opens_think ? CHAT_CAN_THINK : 0) | CHAT_CAN_CHOICES;
     if (fwd) m->info.can |= CHAT_CAN_LOGPROBS | CHAT_CAN_SEED | CHAT_CAN_SAMPLING | CHAT_CAN_BIAS | CHAT_CAN_TOK_IN;
+    m->info.can |= CHAT_CAN_GENERATE;
+    if (i->caps & ENGINE_WHOLE) m->info.can = CHAT_CAN_TOK_IN; // an encoder answers nothing
+    if (i->caps & ENGINE_EMBED) m->info.can |= i->caps & ENGINE_RANK ? CHAT_CAN_RANK : CHAT_CAN_EMBED;
     if (i->caps & ENGINE_SAMPLING) m->info.can |= CHAT_CAN_SAMPLING;
     if (i->caps & ENGINE_SEED) m->info.can |= CHAT_CAN_SEED;
     return m->info.fingerprint.p ? 0 : err_nomem(e, "describing the model");
 }
 
-int serve_model_open(const struct settings *s, const char *id, const struct engine_file *file, int n_file,
-                     struct engine_cache *cache, struct serve_model *ret, struct err *e)
+int serve_model_open(const struct settings *s, const char *id, const struct serve_files *f, struct serve_model *ret,
+                     struct err *e)
 {
+    const struct engine_file *file = f->file;
     struct serve_model m = { 0 };
     struct engine_info i;
     struct session_conf sc;
     struct str          text = STR("");
     struct rkllm_conf   own;
-    struct engine_conf  ec   = { .file = file, .n_file = n_file, .n_thread = (int)s->threads,
+    struct engine_conf  ec   = { .file = file, .n_file = f->n_file, .n_thread = (int)s->threads,
                                  .n_ctx = s->ctx ? (int)s->ctx : CTX_DEFAULT, .n_seq = (int)s->parallel,
-                                 .n_batch = (int)s->batch, .kv_bytes = s->kv_bytes, .cache = cache,
+                                 .n_batch = (int)s->batch, .kv_bytes = s->kv_bytes, .cache = f->cache,
                                  .kv_type = (enum engine_kv)s->kv_type };
 
     if (ec.n_batch < ec.n_seq) ec.n_batch = ec.n_seq;
@@ -190,11 +192,11 @@ int serve_model_open(const struct settings *s, const char *id, const struct engi
     if (rc == 0) rc = m.ops->open(&ec, &m.engine, e);
     if (rc < 0) goto fail;
     m.ops->info(m.engine, &i);
-    rc = open_tok(&m, s, &i, file, n_file, id, &text, e);
+    rc = open_tok(&m, s, &i, f, id, &text, e);
     if (rc < 0) goto fail;
     struct split_form form = split_detect(text);
-    if (s->answer_format.n && !split_form_by_name(str_c(s->answer_format.v[0]), &form)) {
-        rc = err_set(e, ERR_BAD_CONFIG, "--answer-format: \"%.60s\" is not known", s->answer_format.v[0]);
+    if (s->answer_format && !split_form_by_name(str_c(s->answer_format), &form)) {
+        rc = err_set(e, ERR_BAD_CONFIG, "--answer-format: \"%.60s\" is not known", s->answer_format);
         goto fail;
     }
 

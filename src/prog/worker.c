@@ -32,10 +32,12 @@ struct worker {
     struct engine_file file[FILES_MAX];
     int                n_file;
     struct engine_cache cache; // fd -1: none
+    int                template_fd; // of a chat template in a file, or -1
     struct str         id;
     bool               load, stop;
     bool               npu; // its engine is a vendor's library
     int                front_fd; // of a FRONT_LINK not yet taken up, or -1
+    bool               front_failed; // noticed inside a step
     struct serve_model m;
 };
 
@@ -86,6 +88,11 @@ static int on_sup(void *ctx, struct chan *c, const struct chan_msg *m, struct er
     if (m->type == MSG_FILE) return on_file(w, m, e);
     if (m->type == MSG_CACHE) return on_cache(w, m, e);
     if (m->type == MSG_LOAD) return on_load(w, m->body, e);
+    if (m->type == MSG_TEMPLATE) {
+        if (w->template_fd >= 0) close(w->template_fd);
+        w->template_fd = m->fd;
+        return 0;
+    }
     if (m->type == MSG_FRONT_LINK) {
         if (w->front_fd >= 0) close(w->front_fd);
         w->front_fd = m->fd;
@@ -148,6 +155,15 @@ static int send_events(struct worker *w, struct err *e)
     return rc < 0 ? rc : chan_flush(w->front, e);
 }
 
+/* Inside a step: what went wrong here is dealt with after it. */
+static void on_begin(void *ctx)
+{
+    struct worker *w = ctx;
+    struct err     e;
+
+    if (w->front && send_events(w, &e) < 0) w->front_failed = true;
+}
+
 /* --- the loop --- */
 
 static int wait_ms(struct worker *w, bool busy)
@@ -180,6 +196,7 @@ static int run(struct worker *w, struct err *e)
 {
     bool busy = false, sup, front;
 
+    session_on_begin(w->m.session, on_begin, w);
     while (!w->stop) {
         bool clogged = w->front && chan_pending(w->front) > OUT_MARK;
         wait_all(w, clogged ? -1 : wait_ms(w, busy), &sup, &front);
@@ -198,12 +215,15 @@ static int run(struct worker *w, struct err *e)
         }
         clogged = w->front && chan_pending(w->front) > OUT_MARK;
         busy    = !clogged && session_step(w->m.session);
-        if (w->front && send_events(w, &fe) < 0) {
+        if (w->front_failed) err_set(&fe, ERR_IO, "its channel broke inside a step");
+        if (w->front && (w->front_failed || send_events(w, &fe) < 0)) {
             log_warn("front_gone", "why=\"%s\"", fe.msg);
             drop_front(w);
         }
+        w->front_failed = false;
         if (session_broken(w->m.session)) {
-            if (w->front && chan_flush_wait(w->front, LAST_WORDS_MS, &fe) < 0) log_warn("front_gone", "why=\"%s\"", fe.msg);
+            if (w->front && chan_flush_wait(w->front, LAST_WORDS_MS, &fe) < 0)
+                log_warn("front_gone", "why=\"%s\"", fe.msg);
             return err_set(e, ERR_ENGINE_GONE, "the engine does not answer any more");
         }
     }
@@ -267,8 +287,9 @@ static int start(struct worker *w, struct err *e)
     rc     = give_up_rights(w, &landlock, e); // before the first byte is read
     if (rc < 0) return rc;
     log_debug("sandbox", "landlock=%s", landlock ? "yes" : "no");
-    int load_rc = serve_model_open(&w->s, w->id.p, w->file, w->n_file,
-                                   w->cache.fd >= 0 ? &w->cache : NULL, &w->m, &why);
+    const struct serve_files files = { .file = w->file, .n_file = w->n_file, .template_fd = w->template_fd,
+                                       .cache = w->cache.fd >= 0 ? &w->cache : NULL };
+    int load_rc = serve_model_open(&w->s, w->id.p, &files, &w->m, &why);
     if (load_rc == 0 && !w->npu) load_rc = sandbox_enter(SANDBOX_WORKER_RUN, NULL, &why);
     rc = report(w, load_rc, &why, e);
     if (rc == 0 && load_rc < 0) w->stop = true;
@@ -277,7 +298,7 @@ static int start(struct worker *w, struct err *e)
 
 int worker_main(const char *label)
 {
-    struct worker w = { .front_fd = -1, .cache.fd = -1 };
+    struct worker w = { .front_fd = -1, .template_fd = -1, .cache.fd = -1 };
     struct err    e;
     int           rc;
 
@@ -298,6 +319,7 @@ int worker_main(const char *label)
     if (w.front_fd >= 0) close(w.front_fd);
     fd_close(&w.cache.fd);
     for (int i = 0; i < w.n_file; i++) close(w.file[i].fd);
+    if (w.template_fd >= 0) close(w.template_fd);
     arena_release(&w.arena);
     return rc < 0 ? PROG_FAILED : PROG_OK;
 }

@@ -40,7 +40,7 @@ static void put_run(struct sched *s, struct seq *q, int n, bool decode)
     q->n_plan  = n;
     s->erun[i] = (struct engine_run){
         .tok = q->tok + q->n_kv, .n_tok = n, .pos = q->n_kv, .page = q->page, .win = q->win,
-        .n_logits = n_echo ? n_echo : sample,
+        .n_logits = n_echo ? n_echo : sample, .hidden = q->embed,
     };
     s->srun[i] = (struct sched_run){
         .seq = q->handle, .id = q->id, .choice = q->choice, .user = q->user,

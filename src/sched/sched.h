@@ -81,6 +81,8 @@ struct sched_req {
     int            n_choice; // 1 .. LIM_CHOICES
     bool           echo;     // choice 0 wants the logits of every prompt position: nothing of it comes
                              // from the cache
+    bool           embed;    // nothing is generated: rows are hidden states, n_max means nothing, and after
+                             // the run with `sample` only sched_finish is legal
     void          *user;     // borrowed, handed back with each run
 };
 

@@ -34,7 +34,7 @@ struct seq {
     int      win_from; // held are those from here to n_page - 1; before: -1
 
     int  n_plan;       // tokens in the plan that is out, else 0
-    bool echo;
+    bool echo, embed;
     int  n_echo;       // prompt positions whose logits have been delivered
     int  n_cached;
     bool started;      // some choice of the request was admitted once

@@ -283,14 +283,16 @@ void sched_match(struct sched *s, struct seq *q)
 
 static int refuse(const struct sched *s, const struct sched_req *r, struct err *e)
 {
+    int answer = r->embed ? 0 : 1; // tokens that must fit behind the prompt
+
     if (r->n_tok < 1) return err_set(e, ERR_BAD_REQUEST, "the prompt has no tokens");
-    if (r->n_choice < 1 || r->n_max == 0 || r->n_max < -1)
+    if (r->n_choice < 1 || (!r->embed && (r->n_max == 0 || r->n_max < -1)))
         return err_set(e, ERR_BAD_REQUEST, "%d choices of at most %d tokens", r->n_choice, r->n_max);
-    if (r->n_tok >= s->conf.n_ctx)
+    if (r->n_tok > s->conf.n_ctx - answer)
         return err_set(e, ERR_CONTEXT_LENGTH,
                        "the prompt has %d tokens, which leaves no room for an answer in a context of %d",
                        r->n_tok, s->conf.n_ctx);
-    if (r->n_tok >= s->limit)
+    if (r->n_tok > s->limit - answer)
         return err_set(e, ERR_TOO_LARGE,
                        "the prompt has %d tokens, the whole KV cache holds %d (%d pages of %d)", r->n_tok,
                        s->limit, s->conf.n_page, s->conf.page_tok);
@@ -318,7 +320,8 @@ static int add_seq(struct sched *s, const struct sched_req *r, int choice)
     while (s->seq[slot].state != SEQ_NONE) slot++;
     struct seq *q = &s->seq[slot];
 
-    int      cap  = r->n_tok + (r->n_max < 0 || r->n_max > room ? room : r->n_max);
+    int      n_max = r->embed ? 0 : r->n_max;
+    int      cap  = r->n_tok + (n_max < 0 || n_max > room ? room : n_max);
     int32_t *tok  = mem_alloc(sizeof *tok * (size_t)cap);
     int32_t *page = mem_alloc(sizeof *page * (size_t)sched_pages_for(s, cap));
     int32_t *win  = s->win_most ? mem_alloc(sizeof *win * (size_t)sched_pages_for(s, cap)) : NULL;
@@ -339,7 +342,7 @@ static int add_seq(struct sched *s, const struct sched_req *r, int choice)
         .id = r->id, .salt = r->salt, .order = ++s->n_added, .choice = choice,
         .priority = priority_of(r), .flow = flow, .user = r->user,
         .tok = tok, .n_tok = r->n_tok, .cap_tok = cap, .n_prompt = r->n_tok,
-        .page = page, .win = win, .echo = r->echo && choice == 0,
+        .page = page, .win = win, .echo = r->echo && choice == 0, .embed = r->embed,
     };
     return 0;
 }

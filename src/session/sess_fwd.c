@@ -20,6 +20,7 @@ int fwd_new(struct session *s, struct err *e)
     if (c.n_seq > c.n_batch) c.n_seq = c.n_batch;
     c.n_prefill = PREFILL_BESIDE_DECODE < c.n_batch ? PREFILL_BESIDE_DECODE : c.n_batch;
     int rc = sched_new(&c, &s->sched, e);
+    if (rc == 0) rc = sess_ends_new(s, e);
     return rc < 0 ? rc : sample_scratch_new(i->n_vocab, &s->scratch, e);
 }
 
@@ -27,6 +28,7 @@ void fwd_free(struct session *s)
 {
     sched_free(s->sched);
     s->sched = NULL;
+    sess_ends_free(s);
 }
 
 int fwd_submit(struct sess_req *rq, struct err *e)
@@ -42,7 +44,9 @@ int fwd_submit(struct sess_req *rq, struct err *e)
 
 void fwd_cancel(struct sess_req *rq)
 {
-    sched_cancel(rq->s->sched, (uint64_t)rq->id + 1);
+    if (!rq->s->sched) return; // encoders: nothing of it is outside its own memory
+    if (rq->embd) embd_cancel(rq);
+    else sched_cancel(rq->s->sched, (uint64_t)rq->id + 1);
 }
 
 bool fwd_waiting(const struct sess_req *rq)
@@ -100,7 +104,12 @@ static int advance(struct session *s, const struct sched_run *run, int row, stru
         return choice_end(ch, CHAT_FINISH_LENGTH, e);
     }
     logits = s->c.ops->logits(s->c.engine, row);
-    int rc = sampler_sample(ch->sampler, s->scratch, logits, NULL, &tok, e);
+    int rc;
+    for (bool muted = sess_mute(ch, logits);; muted = false) { // again when nothing else was possible
+        rc = sampler_sample(ch->sampler, s->scratch, logits, NULL, &tok, e);
+        if (muted) sess_unmute(ch, logits);
+        if (rc == 0 || !muted) break;
+    }
     if (rc == 0) rc = choice_token(ch, tok, logits, &over, e);
     if (rc < 0) return rc;
     if (over) {
@@ -115,7 +124,7 @@ static int advance(struct session *s, const struct sched_run *run, int row, stru
 
 static void after_forward(struct session *s, const struct sched_plan *plan)
 {
-    int row = 0;
+    int row = 0, row_hidden = 0;
 
     for (int i = 0; i < plan->batch.n_run; i++) {
         const struct sched_run *run = &plan->run[i];
@@ -123,6 +132,11 @@ static void after_forward(struct session *s, const struct sched_plan *plan)
         int                     n   = plan->batch.run[i].n_logits;
         struct err              e;
 
+        if (rq->embd) {
+            if (!rq->dead) embd_rows(s, run, row_hidden, n);
+            row_hidden += n;
+            continue;
+        }
         rq->n_cached = run->n_cached;
         if (!rq->dead && run->n_echo) echo_rows(s, run, row);
         if (!rq->dead && run->sample && advance(s, run, row + n - 1, &e) < 0) {
@@ -148,15 +162,19 @@ bool fwd_step(struct session *s)
     struct sched_plan plan;
     struct err        e;
 
+    embd_refill(s);
     sched_plan(s->sched, &plan);
     if (plan.batch.n_run == 0) return false;
     TRACE(TRACE_SCHED, "plan runs=%d tok=%d decode=%d rows=%d", plan.batch.n_run, plan.n_tok, plan.n_decode,
           plan.n_logits);
+    bool begun = false;
     for (int i = 0; i < plan.batch.n_run; i++) { // accepted for good: now a stream may begin
         struct sess_req *rq = plan.run[i].user;
-        rq->n_cached        = plan.run[i].n_cached;
+        if (!rq->embd) rq->n_cached = plan.run[i].n_cached;
+        begun |= !rq->started;
         sess_start(rq);
     }
+    if (begun && s->on_begin) s->on_begin(s->on_begin_ctx); // a long prompt takes its time
     int rc = s->c.ops->forward(s->c.engine, &plan.batch, &e);
     sched_done(s->sched, rc == 0);
     if (rc == 0) after_forward(s, &plan);

@@ -39,7 +39,7 @@ struct gen {
     enum gen_state           state;
     struct engine_gen        job;
     bool                     stop; // what comes now is not wanted
-    struct buf               box;  // pieces: i32 token, str text
+    struct buf               box;  // pieces: i32 token, str bytes
     struct engine_gen_result result;
     int                      rc;
     struct err               err;
@@ -60,12 +60,13 @@ static bool on_piece(void *ctx, const struct engine_piece *piece)
     struct gen *g = ctx;
 
     pthread_mutex_lock(&g->lock);
-    while (!g->stop && g->box.n && g->box.n + piece->n + 8 > BOX_BYTES)
+    size_t size = g->job.hidden ? sizeof(float) * (size_t)piece->n_hidden * (size_t)g->s->info.n_embd : piece->n;
+    while (!g->stop && g->box.n && g->box.n + size + 8 > BOX_BYTES)
         pthread_cond_wait(&g->wake, &g->lock);
     bool go_on = !g->stop;
     if (go_on) {
         pack_i32(&g->box, piece->tok);
-        pack_str(&g->box, g->s->tok_out ? STR("") : (struct str){ piece->text, piece->n });
+        pack_str(&g->box, (struct str){ g->job.hidden ? (const char *)piece->hidden : piece->text, size });
         go_on = !g->box.failed;
     }
     pthread_mutex_unlock(&g->lock);
@@ -220,7 +221,7 @@ static bool wants_thinking(const struct chat_req *r)
     return on;
 }
 
-/* Start the next choice of g->rq on the engine's thread. */
+/* Start the next choice of g->rq (or its next text to embed) on the engine's thread. */
 static void run(struct gen *g)
 {
     struct sess_req          *rq = g->rq;
@@ -233,6 +234,7 @@ static void run(struct gen *g)
     g->job = (struct engine_gen){
         .tok = toks ? rq->prompt.id : NULL, .n_tok = toks ? (int)rq->prompt.n : 0,
         .text = toks ? NULL : rq->text.p, .n_text = toks ? 0 : rq->text.n,
+        .hidden = rq->embd != NULL,
         .n_max = rq->r.n_max > 0 ? rq->r.n_max : g->s->info.n_ctx, .thinking = wants_thinking(&rq->r),
         .sampling = { .temperature = p->temperature, .top_p = p->top_p, .min_p = p->min_p,
                       .repeat_penalty = p->repeat_penalty, .frequency_penalty = p->frequency_penalty,
@@ -245,17 +247,33 @@ static void run(struct gen *g)
     pthread_mutex_unlock(&g->lock);
 }
 
+static void fail(struct gen *g, const struct err *e)
+{
+    struct sess_req *rq = g->rq;
+
+    log_error("request_failed", "id=%u error=\"%s\"", rq->id, e->msg);
+    g->rq = NULL;
+    sess_fail(rq, e);
+}
+
+static void begin_run(struct gen *g)
+{
+    struct err e;
+
+    if (g->rq->embd && embd_begin(g->rq, g->choice, &e) < 0) fail(g, &e);
+    else run(g);
+}
+
 static void begin_next(struct gen *g)
 {
-    struct sess_req *rq = g->s->first;
-
-    while (rq && (rq->started || rq->dead)) rq = rq->next;
-    if (!rq) return;
-    g->n_wait--;
-    g->rq     = rq;
-    g->choice = 0;
-    sess_start(rq);
-    run(g);
+    for (struct sess_req *rq = g->s->first; rq && !g->rq; rq = rq->next) {
+        if (rq->started || rq->dead) continue;
+        g->n_wait--;
+        g->rq     = rq;
+        g->choice = 0;
+        sess_start(rq);
+        begin_run(g);
+    }
 }
 
 /* A runtime may call with no token: nothing was generated then. */
@@ -279,7 +297,9 @@ static int show(struct gen *g, const struct buf *box, bool *over, struct err *e)
     while (u.n && !*over) {
         int32_t    tok  = unpack_i32(&u);
         struct str text = unpack_str(&u);
-        int        rc   = g->s->tok_out ? show_token(ch, tok, over, e) : choice_bytes(ch, text, over, e);
+        int        rc   = 0;
+        if (g->rq->embd) embd_states(g->rq, text);
+        else rc = g->s->tok_out ? show_token(ch, tok, over, e) : choice_bytes(ch, text, over, e);
         if (rc < 0) return rc;
     }
     return 0;
@@ -289,8 +309,15 @@ static int show(struct gen *g, const struct buf *box, bool *over, struct err *e)
 static int end_choice(struct gen *g, const struct engine_gen_result *result, struct err *e)
 {
     struct sess_req *rq = g->rq;
-    struct choice   *ch = &rq->choice[g->choice];
 
+    if (rq->embd) {
+        int rc = embd_end(rq, g->choice, result->n_prompt, e);
+        if (rc < 0) return rc;
+        if (++g->choice < rq->r.n_input) begin_run(g);
+        else g->rq = NULL;
+        return 0;
+    }
+    struct choice *ch = &rq->choice[g->choice];
     if (!ch->done) {
         if (result->n_prompt >= 0) rq->n_prompt = result->n_prompt; // who tokenises counts
         if (result->n_cached > 0) rq->n_cached = result->n_cached;
@@ -303,13 +330,10 @@ static int end_choice(struct gen *g, const struct engine_gen_result *result, str
     return 0;
 }
 
-static void fail(struct gen *g, const struct err *e)
+/* What the engine's run says is still wanted. */
+static bool open_end(const struct gen *g)
 {
-    struct sess_req *rq = g->rq;
-
-    log_error("request_failed", "id=%u error=\"%s\"", rq->id, e->msg);
-    g->rq = NULL;
-    sess_fail(rq, e);
+    return g->rq->embd || !g->rq->choice[g->choice].done;
 }
 
 bool gen_step(struct session *s)
@@ -340,7 +364,7 @@ bool gen_step(struct session *s)
     if (ended && engine_rc == -ERR_ENGINE_GONE) s->broken = true;
     if (again) s->c.ops->abort(s->c.engine);
 
-    if (g->rq && !g->rq->choice[g->choice].done) {
+    if (g->rq && open_end(g)) {
         if (show(g, &box, &over, &e) < 0) {
             fail(g, &e);
             stop_run(g);
@@ -350,7 +374,7 @@ bool gen_step(struct session *s)
     }
     buf_release(&box);
     if (ended && g->rq) {
-        if (engine_rc < 0 && !g->rq->choice[g->choice].done) fail(g, &engine_err);
+        if (engine_rc < 0 && open_end(g)) fail(g, &engine_err);
         else if (end_choice(g, &result, &e) < 0) fail(g, &e);
         idle = !g->rq;
     }

@@ -7,6 +7,11 @@
 #include "base/mem.h"
 #include "session/session_int.h"
 
+static bool encodes(const struct session *s)
+{
+    return s->info.caps & ENGINE_WHOLE;
+}
+
 static bool forwards(const struct session *s)
 {
     return s->info.caps & ENGINE_FORWARD;
@@ -21,7 +26,7 @@ int session_new(const struct session_conf *c, struct session **ret, struct err *
     c->ops->info(c->engine, &s->info);
     buf_init(&s->out, LIM_CHAN_OUT);
     s->tok_out = forwards(s) || (s->info.caps & ENGINE_TOK_OUT && c->tok);
-    int rc = forwards(s) ? fwd_new(s, e) : gen_new(s, e);
+    int rc = encodes(s) ? enc_new(s, e) : forwards(s) ? fwd_new(s, e) : gen_new(s, e);
     if (rc < 0) {
         session_free(s);
         return rc;
@@ -40,6 +45,7 @@ static void free_req(struct sess_req *rq)
     else s->last = rq->prev;
     s->n_req--;
     for (int i = 0; i < rq->r.n_choice; i++) choice_release(&rq->choice[i]);
+    embd_free(rq->embd);
     ids_release(&rq->prompt);
     arena_release(&rq->arena);
     mem_free(rq);
@@ -51,6 +57,7 @@ void session_free(struct session *s)
     session_cancel_all(s);
     if (s->gen) gen_free(s);
     if (s->sched) fwd_free(s);
+    if (s->enc) enc_free(s);
     sample_scratch_free(s->scratch);
     buf_release(&s->out);
     mem_free(s);
@@ -102,9 +109,23 @@ void sess_choice_ended(struct choice *ch)
 
 /* --- coming and going --- */
 
+/* A field about tokens that only curlew's own loop can obey, or NULL. How freely an engine draws is another matter:
+ * the API lists such fields as ignored. */
+static const char *needs_logits(const struct chat_req *r)
+{
+    if (r->ignore_eos) return "ignore_eos";
+    if (r->n_min) return "min_tokens";
+    if (r->n_stop_tok) return "stop_token_ids";
+    if (r->fill) return "suffix";
+    return NULL;
+}
+
 /* What this engine cannot do is refused by name, never half served. */
 static int check_caps(const struct session *s, const struct chat_req *r, struct err *e)
 {
+    if (encodes(s))
+        return err_param(e, ERR_UNSUPP_VALUE, "model", "this model generates no text, it makes %s",
+                         s->info.caps & ENGINE_RANK ? "scores: use /v1/rerank" : "embeddings: use /v1/embeddings");
     if (forwards(s)) return 0;
     if (r->logprobs)
         return err_param(e, ERR_UNSUPP_PARAM, "logprobs", "logprobs are not available from this model's engine");
@@ -112,9 +133,32 @@ static int check_caps(const struct session *s, const struct chat_req *r, struct 
         return err_param(e, ERR_UNSUPP_PARAM, "logit_bias", "logit_bias is not available with this model's engine");
     if (r->n_prompt_tok && !(s->info.caps & ENGINE_TOK_IN))
         return err_param(e, ERR_UNSUPP_PARAM, "prompt", "this model's engine takes text, not token ids");
-    if (r->ignore_eos)
-        return err_param(e, ERR_UNSUPP_PARAM, "ignore_eos", "ignore_eos is not available with this model's engine");
+    const char *name = needs_logits(r);
+    if (name) return err_param(e, ERR_UNSUPP_PARAM, name, "%s is not available with this model's engine", name);
     return 0;
+}
+
+static bool vectors_wanted(const struct chat_req *r)
+{
+    return r->kind == CHAT_KIND_EMBED || r->kind == CHAT_KIND_RANK;
+}
+
+static int begin_vectors(struct sess_req *rq, struct err *e)
+{
+    int rc = embd_new(rq, e);
+
+    if (rc < 0) return rc;
+    return encodes(rq->s) ? enc_submit(rq, e) : forwards(rq->s) ? embd_submit(rq, e) : gen_submit(rq, e);
+}
+
+static int begin_answer(struct sess_req *rq, struct err *e)
+{
+    int rc = check_caps(rq->s, &rq->r, e);
+
+    if (rc == 0) rc = sess_prompt(rq, e);
+    for (int i = 0; rc == 0 && i < rq->r.n_choice; i++) rc = choice_init(&rq->choice[i], rq, i, e);
+    if (rc == 0) rc = forwards(rq->s) ? fwd_submit(rq, e) : gen_submit(rq, e);
+    return rc;
 }
 
 static int take(struct session *s, uint32_t id, const struct chat_req *r, struct arena *a, struct err *e)
@@ -137,10 +181,7 @@ static int take(struct session *s, uint32_t id, const struct chat_req *r, struct
     rq->since_us = clock_mono_us();
     ids_init(&rq->prompt, LIM_CTX);
 
-    int rc = check_caps(s, &rq->r, e);
-    if (rc == 0) rc = sess_prompt(rq, e);
-    for (int i = 0; rc == 0 && i < r->n_choice; i++) rc = choice_init(&rq->choice[i], rq, i, e);
-    if (rc == 0) rc = forwards(s) ? fwd_submit(rq, e) : gen_submit(rq, e);
+    int rc = vectors_wanted(r) ? begin_vectors(rq, e) : begin_answer(rq, e);
     if (rc < 0) free_req(rq);
     return rc;
 }
@@ -192,6 +233,7 @@ static uint64_t deadline_us(const struct sess_req *rq)
 
 static bool waiting(const struct sess_req *rq)
 {
+    if (encodes(rq->s)) return !rq->started;
     return forwards(rq->s) ? fwd_waiting(rq) : gen_waiting(rq);
 }
 
@@ -215,10 +257,7 @@ static void bury(struct session *s)
 
     for (struct sess_req *rq = s->first; rq; rq = next) {
         next = rq->next;
-        if (!rq->dead) continue;
-        if (forwards(s)) fwd_cancel(rq);
-        else gen_cancel(rq);
-        free_req(rq);
+        if (rq->dead) cancel(rq);
     }
 }
 
@@ -226,7 +265,7 @@ bool session_step(struct session *s)
 {
     if (!s->first && forwards(s)) return false;
     expire(s);
-    bool more = forwards(s) ? fwd_step(s) : gen_step(s);
+    bool more = encodes(s) ? enc_step(s) : forwards(s) ? fwd_step(s) : gen_step(s);
     bury(s);
     return more;
 }
@@ -243,6 +282,12 @@ int session_wait_ms(const struct session *s)
         return ms < 0 || left < ms ? left : ms;
     }
     return ms;
+}
+
+void session_on_begin(struct session *s, void (*fn)(void *ctx), void *ctx)
+{
+    s->on_begin     = fn;
+    s->on_begin_ctx = ctx;
 }
 
 int session_wake_fd(const struct session *s)

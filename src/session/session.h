@@ -40,6 +40,10 @@ void session_query(struct session *s, struct str frame, struct buf *ret);
 void session_cancel(struct session *s, uint32_t id);
 void session_cancel_all(struct session *s);
 
+/* fn is called inside a step, before the engine runs, when a request has just begun: what session_out holds
+ * by then need not wait for the engine. It calls nothing of the session but session_out and session_sent. */
+void session_on_begin(struct session *s, void (*fn)(void *ctx), void *ctx);
+
 /* One step of the engine for all who run, at most. True: call again at once. */
 bool session_step(struct session *s);
 /* Milliseconds until session_step has something to do without being told, -1: never. */

@@ -6,11 +6,14 @@
 #include "base/utf8.h"
 #include "chat/chat.h"
 #include "chat/stop.h"
+#include "session/pooling.h"
 #include "sample/sample.h"
 #include "sched/sched.h"
 #include "session/session.h"
 
-struct gen; // sess_gen.c
+struct gen;  // sess_gen.c
+struct embd; // sess_embd.c
+struct enc;  // sess_enc.c
 
 /* The log-probability of a token whose text has not gone out yet. */
 struct held_lp {
@@ -53,6 +56,8 @@ struct sess_req {
     bool              echo_lp;     // echo with logprobs: rows of the prompt are wanted
     bool              dead;        // to be freed at the end of the step
     uint64_t          since_us;
+    struct embd      *embd;        // vectors or scores are wanted, not answers; else NULL
+    int               n_begun;     // of its inputs, handed over to the engine or the scheduler
     int               n_done;      // choices
     int               n_gen, n_reasoning;
     struct choice     choice[];    // [r.n_choice]
@@ -64,11 +69,18 @@ struct session {
     struct sess_req       *first, *last;
     int                    n_req;
     struct buf             out;
+    void                 (*on_begin)(void *ctx); // or NULL
+    void                  *on_begin_ctx;
     struct sched          *sched;   // forward engines
     struct sample_scratch *scratch; // forward engines
+    int32_t               *eog;     // [n_eog] tokens that end an answer (forward engines)
+    int                    n_eog;
+    float                 *kept;    // [n_kept] logits of tokens that are muted now
+    int                    n_kept;
     struct gen            *gen;     // engines with a loop of their own
     bool                   tok_out; // answers come as token ids, not as text
     bool                   broken;  // session_broken
+    struct enc            *enc;     // encoders
 };
 
 /* session.c */
@@ -95,6 +107,16 @@ NODISCARD int  choice_end(struct choice *ch, enum chat_finish why, struct err *e
 /* A prompt token's log-probability (echo); logits NULL: there is none (the first). */
 void           choice_prompt_lp(struct choice *ch, int32_t tok, const float *logits);
 
+/* sess_sample.c: forward engines */
+NODISCARD int sess_ends_new(struct session *s, struct err *e); // eog and kept
+void          sess_ends_free(struct session *s);
+NODISCARD int sess_sampler_new(struct choice *ch, struct err *e); // the prompt is known by now
+/* Make the tokens impossible that may not come yet; true: some were, and sess_unmute puts the row back
+ * as it was, before the choice takes its token. */
+bool sess_mute(struct choice *ch, float *logits);
+void sess_unmute(struct choice *ch, float *logits);
+bool sess_ends(const struct choice *ch, int32_t tok); // this token ends the answer
+
 /* sess_fwd.c */
 NODISCARD int fwd_new(struct session *s, struct err *e);
 void          fwd_free(struct session *s);
@@ -102,6 +124,31 @@ NODISCARD int fwd_submit(struct sess_req *rq, struct err *e);
 void          fwd_cancel(struct sess_req *rq);
 bool          fwd_step(struct session *s);
 bool          fwd_waiting(const struct sess_req *rq); // nothing of it has run yet
+
+/* sess_embd.c: requests that want vectors. They are cancelled and waited for by the three functions above;
+ * `embd_row` takes them instead of sampling. */
+NODISCARD int embd_new(struct sess_req *rq, struct err *e); // rq->embd; refuses what cannot be done
+void          embd_free(struct embd *j);                    // NULL is fine
+NODISCARD int embd_submit(struct sess_req *rq, struct err *e); // forward engines: its first texts to the scheduler
+void          embd_refill(struct session *s);                  // ... and the next, before a plan is made
+void          embd_cancel(struct sess_req *rq);
+/* A planned run of it was computed; its hidden states begin at `row`. */
+void          embd_rows(struct session *s, const struct sched_run *run, int row, int n_row);
+/* Engines with a loop of their own, a text at a time: what rq->text and rq->prompt are for its run; a piece with some
+ * states; the end of the run, of n_prompt tokens (-1: unknown). */
+NODISCARD int embd_begin(struct sess_req *rq, int i, struct err *e);
+void          embd_states(struct sess_req *rq, struct str states);
+NODISCARD int embd_end(struct sess_req *rq, int i, int n_prompt, struct err *e);
+/* Append the tokens of input i, with what the vocabulary puts around a text or a pair; *n_first as in engine_run. */
+NODISCARD int embd_tokens(const struct sess_req *rq, int i, struct ids *ret, int *n_first, struct err *e);
+/* The pooled vector of input i is there: its event; after the last one END, and rq is dead. */
+NODISCARD int embd_put(struct sess_req *rq, int i, struct pooling *p, int n_tok, struct err *e);
+
+/* sess_enc.c: encoders */
+NODISCARD int enc_new(struct session *s, struct err *e);
+void          enc_free(struct session *s);
+NODISCARD int enc_submit(struct sess_req *rq, struct err *e);
+bool          enc_step(struct session *s);
 
 /* sess_gen.c */
 NODISCARD int gen_new(struct session *s, struct err *e);

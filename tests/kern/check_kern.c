@@ -362,6 +362,16 @@ static void check_act_meaning(const struct kern *ref, const float *x, const floa
         double off = (n / 16 + 12) * 0x1p-24;
         close_to("layer_norm", (double)a[i], want + (double)x[i], off * (2 * fabs(want) + s * (1 + s) + 1));
     }
+    /* A weight is off by what its score is off (|s| < 8 + n / 8 here, three roundings), exp's error, and the same of
+     * the sum, which has n / 16 + 4 roundings of its own. */
+    double all = 0, slope = 0.125, off = ((8 + n * slope) * 6 + n / 16 + 16) * 0x1p-24;
+    int    at = n / 3;
+    for (int i = 0; i < n; i++) all += exp((double)x[i] * 8 - slope * abs(i - at));
+    memcpy(a, x, (size_t)n * sizeof *a);
+    ref->softmax(a, n, 8, (float)slope, at);
+    for (int i = 0; i < n; i++)
+        close_to("softmax", (double)a[i], exp((double)x[i] * 8 - slope * abs(i - at)) / all,
+                 off * exp((double)x[i] * 8 - slope * abs(i - at)) / all + 1e-37);
 }
 
 static void check_rows(const struct kern *ref, const struct kern *k, int n, enum kind kind)
@@ -390,6 +400,8 @@ static void check_rows(const struct kern *ref, const struct kern *k, int n, enum
     BOTH("geglu", ref->gelu(a, y, n), k->gelu(b, y, n));
     BOTH("swiglu_oai", ref->swiglu_oai(a, y, n), k->swiglu_oai(b, y, n));
     BOTH("softcap", ref->softcap(a, n, 30), k->softcap(b, n, 30));
+    BOTH("softmax", ref->softmax(a, n, 0.3f, 0, 0), k->softmax(b, n, 0.3f, 0, 0));
+    BOTH("softmax alibi", ref->softmax(a, n, 2, 0.7f, n / 2), k->softmax(b, n, 2, 0.7f, n / 2));
     BOTH("layer_norm", ref->layer_norm(x, y, x, n, 1e-5f, a), k->layer_norm(x, y, x, n, 1e-5f, b));
     BOTH("layer_norm in place", ref->layer_norm(a, y, y, n, 1e-6f, a), k->layer_norm(b, y, y, n, 1e-6f, b));
     if (n % 2 == 0) {

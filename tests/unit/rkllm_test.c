@@ -160,7 +160,7 @@ static void test_platforms(void **state)
 static void test_compat(void **state)
 {
     static const char *const options[] = {
-#define COMPAT_RKLLM(old, opt, words) opt,
+#define COMPAT_RKLLM(old, opt) opt,
 #include "conf/compat_rkllm.def"
 #undef COMPAT_RKLLM
     };

@@ -292,6 +292,51 @@ static void echo_wants_every_position(void **state)
     sched_free(s);
 }
 
+/* Texts to embed generate nothing: they may fill the context, their rows are hidden states, and they end with the
+ * run that computes their last token. They find prefixes, unless every position is wanted. */
+static void texts_are_only_read(void **state)
+{
+    struct sched_conf c = small;
+    struct sched_plan p;
+    struct err        e;
+    (void)state;
+
+    c.n_ctx = 100;
+    struct sched *s = start(&c);
+    struct sched_req r = req(1, 0, 101, 0);
+    r.embed = true;
+    assert_err(sched_add(s, &r, &e), ERR_CONTEXT_LENGTH, "101 tokens");
+    r.n_tok = 100;
+    add(s, r);
+    add(s, req(2, 500, 10, 3)); // an answer beside it
+    sched_plan(s, &p);
+    int k = run_of(&p, 1, 0);
+    assert_true(p.batch.run[k].hidden && p.batch.run[k].n_logits == 0 && !p.run[k].sample);
+    sched_done(s, true);
+    sched_plan(s, &p);
+    k = run_of(&p, 1, 0);
+    assert_true(p.run[k].sample && p.batch.run[k].hidden && p.batch.run[k].n_logits == 1);
+    assert_false(p.batch.run[run_of(&p, 2, 0)].hidden);
+    sched_seq seq = p.run[k].seq;
+    sched_done(s, true);
+    assert_int_equal(sched_token(s, seq, 7), SCHED_GONE); // has no room for one
+    assert_true(sched_finish(s, seq) && sched_check(s));
+    sched_cancel(s, 2);
+
+    r.id  = 3;
+    r.tok = prompt(0, 100);
+    add(s, r);
+    r.id   = 4;
+    r.echo = true;
+    add(s, r);
+    sched_plan(s, &p);
+    assert_int_equal(p.batch.run[run_of(&p, 3, 0)].pos, 96);
+    k = run_of(&p, 4, 0);
+    assert_true(p.batch.run[k].pos == 0 && p.batch.run[k].n_logits == p.batch.run[k].n_tok);
+    sched_done(s, true);
+    sched_free(s);
+}
+
 /* --- prefixes --- */
 
 static int cached_of(struct sched *s, struct sched_req r)
@@ -1033,7 +1078,7 @@ int main(void)
         cmocka_unit_test(cancel_at_any_moment),
         cmocka_unit_test(planned_memory_stays),
         cmocka_unit_test(freed_while_busy),
-        cmocka_unit_test(deadlines_are_the_callers),
+        cmocka_unit_test(deadlines_are_the_callers), cmocka_unit_test(texts_are_only_read),
         cmocka_unit_test(every_allocation_fails_once),
         cmocka_unit_test(no_malloc_after_adding),
         cmocka_unit_test(window_pages_do_not_grow),

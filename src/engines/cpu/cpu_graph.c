@@ -195,15 +195,6 @@ static void feed_forward(struct engine *en, struct lane *l, const struct cpu_lay
 
 /* --- the whole --- */
 
-static void angles(const struct engine *en, const struct cpu_rope *r, int pos, float *cs)
-{
-    for (int i = 0; i < en->hp.n_rot / 2; i++) {
-        double angle = (double)pos * (double)r->inv_freq[i];
-        cs[2 * i] = (float)cos(angle) * r->mag;
-        cs[2 * i + 1] = (float)sin(angle) * r->mag;
-    }
-}
-
 static void embed(struct engine *en, int t)
 {
     const struct tensor  *m = en->embd, *pm = en->pos_embd;
@@ -219,7 +210,7 @@ static void embed(struct engine *en, int t)
         en->kern.add(x, p, n);
     }
     for (int i = 0; i < en->n_rope; i++)
-        angles(en, &en->rope[i], tok->pos, en->cs[i] + (size_t)t * (size_t)en->hp.n_rot);
+        cpu_rope_angles(en, &en->rope[i], tok->pos, en->cs[i] + (size_t)t * (size_t)en->hp.n_rot);
 }
 
 static void layer(struct engine *en, struct lane *l, int i)

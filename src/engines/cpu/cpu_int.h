@@ -32,6 +32,9 @@ enum cpu_trait {
     FAM_EXPERTS       = 1 << 17, // a router chooses among feed-forwards
     FAM_MAY_EXPERTS   = 1 << 18, // ... where the file says so
     FAM_BIAS_EXPERTS  = 1 << 19, // of the router and of each expert
+    FAM_ENCODER       = 1 << 26, // attention sees the whole text, norms behind each half of a layer: cpu_enc.c
+    FAM_ALIBI         = 1 << 27, // nothing rotates: scores shrink with the distance
+    FAM_MAY_BIAS_FFN  = 1 << 28,
 };
 
 enum cpu_act { CPU_ACT_SILU, CPU_ACT_GELU, CPU_ACT_SWIGLU_OAI };
@@ -61,6 +64,7 @@ struct cpu_hparams {
     float eps;                       // of norms
     float attn_scale, attn_softcap;  // of scores; softcap 0: none
     float embd_scale, residual_scale, logit_scale, final_softcap; // scales 1: none; logits are divided
+    enum engine_pooling pooling;
 };
 
 /* A weight matrix: packed for kernels, or, for types without one, as in the file (packed.data NULL): then
@@ -81,6 +85,7 @@ enum cpu_vec_id {
     VEC_Q_B, VEC_K_B, VEC_V_B, VEC_O_B,            // biases of the matrices
     VEC_UP_B, VEC_DOWN_B, VEC_ROUTER_B,
     VEC_GATES_B, VEC_UPS_B, VEC_DOWNS_B,           // of each expert in turn
+    VEC_ATTN_POST_B, VEC_FFN_POST_B,               // encoders
     VECS
 };
 
@@ -146,6 +151,29 @@ struct cpu_moe {
     unsigned char *xq;     // [slots][xq_bytes]
 };
 
+/* A whole text of an encoder's micro-batch. Its keys and values take n tokens rounded up to 16. */
+struct cpu_text {
+    int first, n;
+    int n_first; // tokens of its first segment, or 0
+    int at;      // its first place among the keys and values
+};
+
+/* What only an encoder has. Rows are [s_embd]. */
+struct cpu_enc {
+    const float *type;            // [n_type][s_embd] added to each token by its segment; NULL: none
+    int          n_type;
+    const float *norm, *norm_b;   // of the embeddings
+    const float *slope;           // [n_head] of FAM_ALIBI, or NULL
+    const float *dense, *dense_b; // [n_embd][s_embd], [n_embd] of a ranking head; NULL: none
+    const float *out;             // [s_embd] of a ranking head; NULL: there is no head, or it ends with dense
+    float        out_b;
+    bool         rank;
+
+    struct cpu_text *text;  // [n_ubatch]
+    int              n_text;
+    float           *k, *v; // [n_ubatch + 16][kv_dim in heads of 16] of a layer, as panels of F32 matrices
+};
+
 struct engine {
     struct gguf           *gguf; // owned
     struct arena           arena;
@@ -192,11 +220,13 @@ struct engine {
     int              n_tok, n_span;
     bool             single_spans; // no run has two
     struct cpu_moe   moe;
+    struct cpu_enc   enc;
 
     float *hidden; // [n_batch][s_embd] inputs of the output matrix
     float *logits; // [n_batch][s_vocab]
     size_t hidden_bytes, logits_bytes, s_vocab;
     int    n_row;  // logits rows of this forward
+    int    n_hidden; // hidden states wanted of it: in `hidden` from its end backwards
 };
 
 static inline size_t cpu_pad16(size_t n) { return (n + 15) & ~(size_t)15; }
@@ -272,6 +302,17 @@ struct cpu_inputs cpu_prepare(struct engine *en, struct lane *l, const float *x,
 float *cpu_lane_mem(const struct engine *en, const struct lane *l);
 /* gate = act(gate) * up of n values; up NULL: of gate alone. */
 void cpu_activate(const struct engine *en, float *gate, const float *up, int n);
+
+/* cpu_rope.c: cosine and sine of each pair, cs[n_rot]. */
+void cpu_rope_angles(const struct engine *en, const struct cpu_rope *r, int pos, float *cs);
+
+/* cpu_enc_load.c: what an encoder has beside its layers and embeddings. */
+NODISCARD int cpu_enc_load(struct engine *en, struct err *e);
+/* cpu_enc.c: a batch of whole texts; rows of hidden states are counted in en->n_hidden. */
+void   cpu_enc_forward(struct engine *en, const struct engine_batch *batch);
+float  cpu_enc_score(const struct engine *en, const float *pooled);
+size_t cpu_enc_lane_floats(const struct engine *en);    // of a lane, for attention
+size_t cpu_enc_kv_floats(const struct engine *en);      // of k, and of v
 
 /* cpu_moe.c: the experts' feed-forward of en->x, into en->y. */
 void cpu_experts(struct engine *en, struct lane *l, const struct cpu_layer *w);

@@ -117,6 +117,7 @@ int cpu_alloc_kv(struct engine *en, const struct engine_conf *conf, struct err *
     choose_type(en, conf);
     choose_ctx(en, conf->n_ctx);
     en->n_seq = conf->n_seq;
+    if (en->traits & FAM_ENCODER) return 0; // keeps none
     place_layers(en);
     int rc = count_pages(en, conf, e);
     if (rc) return rc;

@@ -79,12 +79,12 @@ static const struct vec_row {
     enum dim        n, from, total, rows;
     unsigned        with, may, without;
 } vec_rows[] = {
-    { "attn_norm.weight", VEC_ATTN_NORM, EMBD, NONE, NONE, NONE, 0, 0, 0 },
-    { "attn_norm.bias", VEC_ATTN_NORM_B, EMBD, NONE, NONE, NONE, FAM_LAYER_NORM, 0, 0 },
+    { "attn_norm.weight", VEC_ATTN_NORM, EMBD, NONE, NONE, NONE, 0, 0, FAM_ENCODER },
+    { "attn_norm.bias", VEC_ATTN_NORM_B, EMBD, NONE, NONE, NONE, FAM_LAYER_NORM, 0, FAM_ENCODER },
     { "post_attention_norm.weight", VEC_ATTN_POST, EMBD, NONE, NONE, NONE, FAM_POST_NORMS, 0, 0 },
-    { "ffn_norm.weight", VEC_FFN_NORM, EMBD, NONE, NONE, NONE, 0, 0, FAM_FFN_NORM_POST },
+    { "ffn_norm.weight", VEC_FFN_NORM, EMBD, NONE, NONE, NONE, 0, 0, FAM_FFN_NORM_POST | FAM_ENCODER },
     { "post_attention_norm.weight", VEC_FFN_NORM, EMBD, NONE, NONE, NONE, FAM_FFN_NORM_POST, 0, 0 },
-    { "ffn_norm.bias", VEC_FFN_NORM_B, EMBD, NONE, NONE, NONE, FAM_LAYER_NORM, 0, 0 },
+    { "ffn_norm.bias", VEC_FFN_NORM_B, EMBD, NONE, NONE, NONE, FAM_LAYER_NORM, 0, FAM_ENCODER },
     { "post_ffw_norm.weight", VEC_FFN_POST, EMBD, NONE, NONE, NONE, FAM_POST_NORMS, 0, 0 },
     { "attn_q_norm.weight", VEC_Q_NORM, HEAD, NONE, NONE, NONE, FAM_QK_NORM, 0, 0 },
     { "attn_k_norm.weight", VEC_K_NORM, HEAD, NONE, NONE, NONE, FAM_QK_NORM, 0, 0 },
@@ -96,8 +96,12 @@ static const struct vec_row {
     { "attn_qkv.bias", VEC_K_B, KV, Q, QKV, NONE, FAM_BIAS_QKV, FAM_MAY_BIAS_QKV, 0 },
     { "attn_qkv.bias", VEC_V_B, KV, QK, QKV, NONE, FAM_BIAS_QKV, FAM_MAY_BIAS_QKV, 0 },
     { "attn_output.bias", VEC_O_B, EMBD, NONE, NONE, NONE, FAM_BIAS_O, FAM_MAY_BIAS_O, 0 },
-    { "ffn_up.bias", VEC_UP_B, FF, NONE, NONE, NONE, FAM_BIAS_FFN, 0, 0 },
-    { "ffn_down.bias", VEC_DOWN_B, EMBD, NONE, NONE, NONE, FAM_BIAS_FFN, 0, 0 },
+    { "ffn_up.bias", VEC_UP_B, FF, NONE, NONE, NONE, FAM_BIAS_FFN, FAM_MAY_BIAS_FFN, 0 },
+    { "ffn_down.bias", VEC_DOWN_B, EMBD, NONE, NONE, NONE, FAM_BIAS_FFN, FAM_MAY_BIAS_FFN, 0 },
+    { "attn_output_norm.weight", VEC_ATTN_POST, EMBD, NONE, NONE, NONE, FAM_ENCODER, 0, 0 },
+    { "attn_output_norm.bias", VEC_ATTN_POST_B, EMBD, NONE, NONE, NONE, FAM_ENCODER, 0, 0 },
+    { "layer_output_norm.weight", VEC_FFN_POST, EMBD, NONE, NONE, NONE, FAM_ENCODER, 0, 0 },
+    { "layer_output_norm.bias", VEC_FFN_POST_B, EMBD, NONE, NONE, NONE, FAM_ENCODER, 0, 0 },
     { "ffn_gate_inp.bias", VEC_ROUTER_B, EXPERTS, NONE, NONE, NONE, FAM_BIAS_EXPERTS, 0, 0 },
     { "ffn_gate_exps.bias", VEC_GATES_B, FF, NONE, NONE, EXPERTS, FAM_BIAS_EXPERTS, 0, 0 },
     { "ffn_up_exps.bias", VEC_UPS_B, FF, NONE, NONE, EXPERTS, FAM_BIAS_EXPERTS, 0, 0 },
@@ -317,23 +321,31 @@ static int find_embd(struct engine *en, const char *name, int rows, const struct
     return dequant_row((*ret)->type, (*ret)->data, row, n) ? 0 : unreadable(en, *ret, e);
 }
 
-static int find_tensors(struct engine *en, struct err *e)
+/* What turns hidden states into logits. */
+static int find_output(struct engine *en, struct err *e)
 {
     struct cpu_hparams  *hp = &en->hp;
     int                  n = hp->n_embd, rc;
     const struct tensor *out;
 
-    if ((rc = check_names(en, e))) return rc;
-    if ((rc = find_embd(en, "token_embd.weight", hp->n_vocab, &en->embd, e))) return rc;
-    if (en->traits & FAM_LEARNED_POS &&
-        (rc = find_embd(en, "position_embd.weight", hp->n_ctx, &en->pos_embd, e))) return rc;
     /* The embeddings are also the output matrix where there is none of its own ("tied"). */
     const char *name = en->file.tied ? "token_embd.weight" : "output.weight";
     if ((rc = find(en, name, n, hp->n_vocab, 0, &out, e))) return rc;
     if ((rc = use_matrix(en, out, n, hp->n_vocab, 0, &en->output, e))) return rc;
     if ((rc = cpu_load_vector(en, "output_norm.weight", 0, n, n, 1, &en->output_norm, e))) return rc;
-    if (en->traits & FAM_LAYER_NORM &&
-        (rc = cpu_load_vector(en, "output_norm.bias", 0, n, n, 1, &en->output_norm_b, e))) return rc;
+    return en->traits & FAM_LAYER_NORM ? cpu_load_vector(en, "output_norm.bias", 0, n, n, 1, &en->output_norm_b, e) : 0;
+}
+
+static int find_tensors(struct engine *en, struct err *e)
+{
+    struct cpu_hparams *hp = &en->hp;
+    int                 rc;
+
+    if ((rc = check_names(en, e))) return rc;
+    if ((rc = find_embd(en, "token_embd.weight", hp->n_vocab, &en->embd, e))) return rc;
+    if (en->traits & FAM_LEARNED_POS &&
+        (rc = find_embd(en, "position_embd.weight", hp->n_ctx, &en->pos_embd, e))) return rc;
+    if ((rc = en->traits & FAM_ENCODER ? cpu_enc_load(en, e) : find_output(en, e))) return rc;
 
     en->layer = arena_array(&en->arena, (size_t)hp->n_layer, sizeof *en->layer);
     if (!en->layer) return err_nomem(e, "loading layers");

@@ -70,6 +70,9 @@ static size_t lay_out(struct engine *en, unsigned char *base)
         { &moe->up, slots * moe->s_ff * sizeof(float) },
         { &moe->y, slots * en->s_embd * sizeof(float) },
         { &moe->xq, slots * en->xq_bytes },
+        { &en->enc.text, n * (en->traits & FAM_ENCODER ? sizeof *en->enc.text : 0) },
+        { &en->enc.k, cpu_enc_kv_floats(en) * sizeof(float) },
+        { &en->enc.v, cpu_enc_kv_floats(en) * sizeof(float) },
     };
     for (size_t i = 0; i < ARRAY_LEN(part); i++) {
         unsigned char *p = base ? base + at : NULL;
@@ -84,7 +87,7 @@ static size_t lay_out(struct engine *en, unsigned char *base)
 static size_t lane_floats(struct engine *en)
 {
     const struct cpu_hparams *hp = &en->hp;
-    size_t n = kern_attn_floats(KERN_ATTN_Q, hp->head_dim, en->kv_type);
+    size_t n = en->traits & FAM_ENCODER ? cpu_enc_lane_floats(en) : kern_attn_floats(KERN_ATTN_Q, hp->head_dim, en->kv_type);
     int    cols = 0;
 
     if (!en->output.packed.data) cols = hp->n_embd;
@@ -106,7 +109,9 @@ static int alloc_scratch(struct engine *en, struct err *e)
 
     if (hp->q_dim > widest) widest = hp->q_dim;
     en->lanes = pool_lanes(en->pool);
+    if (en->traits & FAM_ENCODER && en->n_batch < en->n_ctx) en->n_batch = en->n_ctx; // no text is cut
     en->n_ubatch = en->n_batch < UBATCH_MAX ? en->n_batch : UBATCH_MAX;
+    if (en->traits & FAM_ENCODER && en->n_ubatch < en->n_ctx) en->n_ubatch = en->n_ctx;
     en->s_embd = cpu_pad16((size_t)hp->n_embd);
     en->s_q = cpu_pad16((size_t)hp->q_dim);
     en->s_kv = cpu_pad16((size_t)hp->kv_dim);
@@ -119,6 +124,7 @@ static int alloc_scratch(struct engine *en, struct err *e)
     en->scratch_bytes = lay_out(en, NULL);
     en->hidden_bytes = (size_t)en->n_batch * en->s_embd * sizeof(float);
     en->logits_bytes = (size_t)en->n_batch * en->s_vocab * sizeof(float);
+    if (en->traits & FAM_ENCODER) en->logits_bytes = KERN_ALIGN; // has none
 
     en->scratch = huge_alloc(en->scratch_bytes);
     en->hidden = en->scratch ? huge_alloc(en->hidden_bytes) : NULL;
@@ -167,7 +173,8 @@ static int engine_open(const struct engine_conf *conf, struct engine **ret, stru
 static void engine_info(const struct engine *en, struct engine_info *ret)
 {
     *ret = (struct engine_info){
-        .caps = ENGINE_FORWARD,
+        .caps = ENGINE_FORWARD | ENGINE_EMBED | (en->traits & FAM_ENCODER ? ENGINE_WHOLE : 0) |
+                (en->enc.rank ? ENGINE_RANK : 0),
         .arch = en->arch->name,
         .quant = en->quant,
         .n_ctx = en->n_ctx,
@@ -182,6 +189,8 @@ static void engine_info(const struct engine *en, struct engine_info *ret)
         .weight_bytes = en->weights_bytes,
         .kv_bytes = en->kv[CPU_PAGES].bytes + en->kv[CPU_WIN_PAGES].bytes,
         .kv_type = cpu_kv_type_name(en),
+        .n_embd = en->hp.n_embd,
+        .pooling = en->hp.pooling,
     };
 }
 
@@ -206,11 +215,12 @@ static int add_run(struct engine *en, const struct engine_run *r, int at, int *r
             en->span[en->n_span++] = (struct cpu_span){ .first = en->n_tok };
         en->span[en->n_span - 1].n++;
         bool wanted = i >= r->n_tok - r->n_logits;
+        int  at_row = !wanted ? -1 : r->hidden ? en->n_batch - ++en->n_hidden : (*row)++;
         en->tok[en->n_tok++] = (struct cpu_tok){
             .id = r->tok[i],
             .pos = r->pos + i,
             .page = { r->page, r->win },
-            .row = wanted ? (*row)++ : -1,
+            .row = at_row,
         };
     }
     return i - at;
@@ -232,11 +242,16 @@ static int engine_forward(struct engine *en, const struct engine_batch *batch, s
     (void)e;
     int row = 0, all = 0;
 
+    if (en->traits & FAM_ENCODER) {
+        cpu_enc_forward(en, batch);
+        return 0;
+    }
     for (int i = 0; i < batch->n_run; i++) {
         check_run(en, &batch->run[i]);
         all += batch->run[i].n_tok;
     }
     assert(all <= en->n_batch);
+    en->n_hidden = 0;
     clear(en);
     for (int i = 0; i < batch->n_run; i++) {
         const struct engine_run *r = &batch->run[i];
@@ -257,6 +272,17 @@ static float *engine_logits(struct engine *en, int i)
 {
     assert(i >= 0 && i < en->n_row);
     return en->logits + (size_t)i * en->s_vocab;
+}
+
+static const float *engine_hidden(struct engine *en, int i)
+{
+    assert(i >= 0 && i < en->n_hidden);
+    return en->hidden + (size_t)(en->n_batch - 1 - i) * en->s_embd;
+}
+
+static float engine_score(struct engine *en, const float *pooled)
+{
+    return cpu_enc_score(en, pooled);
 }
 
 static int copy(struct cpu_kv *kv, int32_t dst, int32_t src)
@@ -290,4 +316,6 @@ const struct engine_ops engine_cpu = {
     .logits = engine_logits,
     .page_copy = engine_page_copy,
     .win_copy = engine_win_copy,
+    .hidden = engine_hidden,
+    .score = engine_score,
 };
