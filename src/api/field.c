@@ -189,21 +189,6 @@ static int field_stream_options(struct parse *p, const char *name, const struct 
     return 0;
 }
 
-/* The type alone tells what can be done today. */
-static int field_response_format(struct parse *p, const char *name, const struct json *v, struct err *e)
-{
-    char q[LIM_QUOTE_BYTES];
-    (void)p;
-
-    if (json_kind(v) != JSON_T_OBJ) return field_type_err(name, v, "an object", e);
-    const struct json *type = json_get(v, "type");
-    if (!type) return err_param(e, ERR_MISSING_PARAM, "response_format.type", "response_format.type is missing");
-    if (json_kind(type) != JSON_T_STR) return field_type_err("response_format.type", type, "a string", e);
-    if (str_eq(json_str(type), STR("text"))) return 0;
-    return err_param(e, ERR_UNSUPP_VALUE, "response_format.type", "response_format.type \"%s\" is not "
-                     "supported by this server, \"text\" is", str_quote(q, sizeof q, json_str(type)));
-}
-
 /* --- the template's --- */
 
 static int field_kwargs(struct parse *p, const char *name, const struct json *v, struct err *e)
@@ -366,7 +351,7 @@ static int field_extra(struct parse *p, const char *name, const struct json *v, 
 
 #define AT(f)    offsetof(struct api_req, f)
 #define PAR(f)   offsetof(struct api_req, r.params.f)
-#define BOTH     (API_CHAT | API_COMPLETION | API_INFILL)
+#define BOTH     (API_CHAT | API_COMPLETION | API_INFILL | API_NATIVE)
 #define CHAT     API_CHAT
 #define COMPL    API_COMPLETION
 #define TEXT     API_TEXT
@@ -377,7 +362,7 @@ static int field_extra(struct parse *p, const char *name, const struct json *v, 
 const struct field field_table[] = {
     { "model", FIELD_STR, BOTH | TEXT | EMBED | RERANK, 0, 0, AT(model), NULL, "Id of the model." },
     { "messages", FIELD_PARSE, CHAT | TEXT, 0, 0, 0, field_messages, "The conversation." },
-    { "prompt", FIELD_PARSE, COMPL, 0, 0, 0, field_prompt, "Text, token ids, or a list of either." },
+    { "prompt", FIELD_PARSE, COMPL | API_NATIVE, 0, 0, 0, field_prompt, "Text, token ids, or a list of either." },
     { "stream", FIELD_BOOL, BOTH, 0, 0, AT(stream), NULL, "Answer as server-sent events." },
     { "stream_options", FIELD_PARSE, BOTH, 0, 0, 0, field_stream_options, "include_usage: a last chunk with usage. include_obfuscation: padding in chunks with text." },
     { "max_tokens", FIELD_PARSE, BOTH, 0, 0, 0, field_max_tokens, "Most tokens to generate." },
@@ -420,9 +405,16 @@ const struct field field_table[] = {
     { "mirostat_eta", FIELD_NUM, BOTH, 0, 1, PAR(mirostat_eta), NULL, "Its learning rate." },
     { "samplers", FIELD_PARSE, BOTH, 0, 0, 0, field_samplers, "The samplers that run, in this order." },
     { "tools", FIELD_PARSE, CHAT | TEXT, 0, 0, 0, field_tools, "Functions that the model may call." },
-    { "tool_choice", FIELD_PARSE, CHAT, 0, 0, 0, field_tool_choice, "none or auto." },
+    { "tool_choice", FIELD_PARSE, CHAT, 0, 0, 0, field_tool_choice, "none, auto, required, a function, or allowed_tools." },
     { "parallel_tool_calls", FIELD_BOOL, CHAT, 0, 0, AT(r.parallel_calls), NULL, "false: at most one call." },
-    { "response_format", FIELD_PARSE, CHAT, 0, 0, 0, field_response_format, "text." },
+    { "response_format", FIELD_PARSE, CHAT, 0, 0, 0, field_response_format, "text, json_object, or json_schema." },
+    { "json_schema", FIELD_PARSE, BOTH, 0, 0, 0, field_form_schema, "The answer is JSON by this schema." },
+    { "grammar", FIELD_PARSE, BOTH, 0, 0, 0, field_form_grammar, "The answer follows this grammar, in GBNF." },
+    { "guided_json", FIELD_PARSE, BOTH, 0, 0, 0, field_form_schema, "As json_schema; a string is its text." },
+    { "guided_regex", FIELD_PARSE, BOTH, 0, 0, 0, field_form_regex, "The answer matches this regular expression." },
+    { "guided_choice", FIELD_PARSE, BOTH, 0, 0, 0, field_form_choice, "The answer is one of these strings." },
+    { "guided_grammar", FIELD_PARSE, BOTH, 0, 0, 0, field_form_grammar, "As grammar." },
+    { "structured_outputs", FIELD_PARSE, BOTH, 0, 0, 0, field_structured, "One of json, regex, choice, grammar." },
     { "reasoning_effort", FIELD_PARSE, CHAT | TEXT, 0, 0, 0, field_effort, "For templates that know it." },
     { "chat_template_kwargs", FIELD_PARSE, CHAT | TEXT, 0, 0, 0, field_kwargs, "Variables of the chat template." },
     { "enable_thinking", FIELD_PARSE, CHAT | TEXT, 0, 0, 0, field_think, "Thinking on or off, where the template can." },
@@ -487,12 +479,5 @@ const struct field field_table[] = {
     { "truncate_prompt_tokens", FIELD_REFUSE, BOTH, 0, 0, 0, NULL, "Prompts are never cut." },
     { "audio", FIELD_REFUSE, CHAT, 0, 0, 0, NULL, "Answers are text." },
     { "web_search_options", FIELD_REFUSE, CHAT, 0, 0, 0, NULL, "The server does not search." },
-    { "grammar", FIELD_REFUSE, BOTH, 0, 0, 0, NULL, "" },
-    { "guided_json", FIELD_REFUSE, BOTH, 0, 0, 0, NULL, "" },
-    { "guided_regex", FIELD_REFUSE, BOTH, 0, 0, 0, NULL, "" },
-    { "guided_choice", FIELD_REFUSE, BOTH, 0, 0, 0, NULL, "" },
-    { "guided_grammar", FIELD_REFUSE, BOTH, 0, 0, 0, NULL, "" },
-    { "structured_outputs", FIELD_REFUSE, BOTH, 0, 0, 0, NULL, "" },
-    { "json_schema", FIELD_REFUSE, BOTH, 0, 0, 0, NULL, "" },
 };
 const size_t field_count = ARRAY_LEN(field_table);

@@ -45,9 +45,13 @@ const struct json *openapi_field(const struct openapi *o, const struct field *f,
     return own ? own : json_get(fields, f->name);
 }
 
-const char *openapi_policy(const struct field *f)
+struct str openapi_policy(const struct openapi *o, const struct field *f, unsigned kind)
 {
-    return f->kind == FIELD_IDLE ? "ignored" : f->kind == FIELD_REFUSE ? "refused" : "obeyed";
+    struct str told = json_str(json_get(openapi_field(o, f, kind), "policy"));
+
+    if (f->kind == FIELD_IDLE) return STR("ignored");
+    if (f->kind == FIELD_REFUSE) return STR("refused");
+    return told.n ? told : STR("obeyed");
 }
 
 bool openapi_default(struct buf *b, const struct field *f, unsigned kind)
@@ -117,7 +121,8 @@ static void put_field(const struct openapi *o, struct buf *b, const struct field
 {
     buf_str(b, STR("{"));
     put_member(b, "description", str_c(f->help));
-    buf_printf(b, ",\"x-curlew-policy\":\"%s\"", openapi_policy(f));
+    buf_byte(b, ',');
+    put_member(b, "x-curlew-policy", openapi_policy(o, f, kind));
     switch (f->kind) {
     case FIELD_INT:
         buf_printf(b, ",\"type\":[\"integer\",\"null\"],\"minimum\":%.0f,\"maximum\":%.0f", f->min, f->max);
@@ -243,6 +248,20 @@ static void put_paths(const struct openapi *o, struct buf *b)
     }
 }
 
+/* The text and its notes as a list, in Markdown. */
+static void put_description(struct buf *b, const struct json *info)
+{
+    const struct json *notes = json_get(info, "notes");
+
+    buf_str(b, STR("\"description\":\""));
+    json_put_esc(b, json_str(json_get(info, "description")));
+    for (size_t i = 0; i < json_len(notes); i++) {
+        buf_str(b, i ? STR("\\n- ") : STR("\\n\\n- "));
+        json_put_esc(b, json_str(json_at(notes, i)));
+    }
+    buf_byte(b, '"');
+}
+
 int openapi_write(struct buf *b, struct err *e)
 {
     struct openapi     o;
@@ -254,7 +273,7 @@ int openapi_write(struct buf *b, struct err *e)
     buf_str(b, STR("{\"openapi\":\"3.1.1\",\"info\":{"));
     put_member(b, "title", json_str(json_get(info, "title")));
     buf_byte(b, ',');
-    put_member(b, "description", json_str(json_get(info, "description")));
+    put_description(b, info);
     buf_str(b, STR(",\"version\":\"" CURLEW_VERSION "\"},\"servers\":[{\"url\":\"/\"}],\"paths\":{"));
     put_paths(&o, b);
     buf_str(b, STR("},\"components\":{\"schemas\":{"));

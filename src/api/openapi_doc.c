@@ -146,7 +146,7 @@ static void put_fields(struct page *p, unsigned kind)
         if (!(f->apis & kind)) continue;
         row_begin(p);
         cell(p, str_c(f->name), true);
-        cell(p, str_c(openapi_policy(f)), false);
+        cell(p, openapi_policy(&p->o, f, kind), false);
         buf_clear(&text);
         put_field_type(p, &text, f, kind);
         cell(p, buf_text(&text), false);
@@ -198,6 +198,19 @@ static void put_kinds(struct page *p)
     }
 }
 
+static void put_notes(struct page *p)
+{
+    const struct json *notes = json_get(json_get(p->o.root, "info"), "notes");
+
+    buf_str(p->b, p->html ? STR("<ul>\n") : STR("\n"));
+    for (size_t i = 0; i < json_len(notes); i++) {
+        buf_str(p->b, p->html ? STR("<li>") : STR("- "));
+        put_esc(p, json_str(json_at(notes, i)));
+        buf_str(p->b, p->html ? STR("</li>\n") : STR("\n"));
+    }
+    if (p->html) buf_str(p->b, STR("</ul>\n"));
+}
+
 static int put_page(struct page *p, struct err *e)
 {
     int rc = openapi_open(&p->o, e);
@@ -206,6 +219,7 @@ static int put_page(struct page *p, struct err *e)
     if (p->html) buf_str(p->b, STR("<p>"));
     put_esc(p, json_str(json_get(json_get(p->o.root, "info"), "description")));
     buf_str(p->b, p->html ? STR("</p>\n") : STR("\n"));
+    put_notes(p);
     heading(p, STR("Routes"));
     put_routes(p);
     put_kinds(p);

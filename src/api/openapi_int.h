@@ -18,7 +18,8 @@ void          openapi_close(struct openapi *o);
 const struct json *openapi_kind(const struct openapi *o, unsigned kind, char name[32]);
 /* The entry of a field that is read by a function, or NULL: {schema, default, default_text}. */
 const struct json *openapi_field(const struct openapi *o, const struct field *f, unsigned kind);
-const char        *openapi_policy(const struct field *f); // "obeyed", "ignored", "refused"
+/* "obeyed", "ignored" or "refused"; openapi.json says so for a field whose reader decides. */
+struct str openapi_policy(const struct openapi *o, const struct field *f, unsigned kind);
 /* A number's default in requests of this kind, as JSON; false: it has none. */
 bool openapi_default(struct buf *b, const struct field *f, unsigned kind);
 

@@ -13,6 +13,12 @@
 #include "conf/options.h"
 #include "base/utf8.h"
 
+/* In the shape of llama.cpp's own routes (reply_fill.c). */
+static bool is_llama(const struct call *c)
+{
+    return c->kind == API_INFILL || c->kind == API_NATIVE;
+}
+
 static const char *finish_name(const struct answer *an)
 {
     return chat_finish_name(an->finish);
@@ -235,7 +241,7 @@ static void chunk(struct call *c, int choice, struct str open, struct str s, str
 
 void reply_stream_start(struct call *c)
 {
-    if (c->kind != API_INFILL) put_head(&c->head, c, c->kind == API_CHAT ? "chat.completion.chunk" : "text_completion");
+    if (!is_llama(c)) put_head(&c->head, c, c->kind == API_CHAT ? "chat.completion.chunk" : "text_completion");
     http_sse_start(c->http);
     if (c->kind != API_CHAT) return;
     for (int i = 0; i < c->n_answer; i++) {
@@ -291,7 +297,7 @@ static void stream_fill(struct call *c, struct str text, bool last)
 
 void reply_stream_end(struct call *c)
 {
-    if (c->kind == API_INFILL) {
+    if (is_llama(c)) {
         stream_fill(c, STR(""), true);
         http_stream_end(c->http);
         return;
@@ -320,7 +326,7 @@ static void stream_reasoning(struct call *c, int choice, struct str text)
 
 static void stream_event(struct call *c, int choice, const struct chat_event *ev)
 {
-    if (c->kind == API_INFILL) {
+    if (is_llama(c)) {
         if (ev->kind == CHAT_EV_TEXT) stream_fill(c, ev->text, false);
         return;
     }
@@ -454,7 +460,7 @@ void reply_whole(struct call *c)
     struct err e;
 
     buf_init(&b, LIM_REQ_ARENA);
-    if (c->kind == API_INFILL ? put_fill(&b, c) : put_whole(&b, c)) {
+    if (is_llama(c) ? put_fill(&b, c) : put_whole(&b, c)) {
         http_reply(c->http, 200, STR("application/json"), buf_text(&b));
     } else {
         err_nomem(&e, "writing a reply");

@@ -1,4 +1,4 @@
-/* reply_fill.c - replies in the shape of llama.cpp's own routes, which editors' plug-ins read (/infill).
+/* reply_fill.c - replies in the shape of llama.cpp's own routes, which editors' plug-ins read (/infill, /completion).
  *
  * One object, or a stream of objects with `content` of which the last has `stop` true and the numbers;
  * no [DONE] comes after it.

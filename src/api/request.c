@@ -157,13 +157,11 @@ static int join_counts(struct parse *p, struct err *e)
     return 0;
 }
 
-/* One prompt, made of both parts before the gap; the model may be left out. */
-static int finish_infill(struct parse *p, struct err *e)
+/* The prompt of /infill: both parts before the gap. */
+static int join_prefix(struct parse *p, struct err *e)
 {
     struct api_req *q = p->q;
 
-    if (q->r.n_choice != 1) return err_param(e, ERR_UNSUPP_VALUE, "n", "n is %d, /infill gives one answer", q->r.n_choice);
-    if (q->r.logprobs) return err_param(e, ERR_UNSUPP_PARAM, "logprobs", "logprobs is not available from /infill");
     q->prompt = arena_array(p->a, 1, sizeof *q->prompt);
     if (!q->prompt) return err_nomem(e, "reading a request");
     char *text = arena_alloc(p->a, q->prefix.n + q->text.n + 1);
@@ -173,7 +171,23 @@ static int finish_infill(struct parse *p, struct err *e)
     q->prompt->text = (struct str){ text, q->prefix.n + q->text.n };
     q->n_prompt = 1;
     q->r.fill   = true;
-    return join_lengths(p, e);
+    return 0;
+}
+
+/* llama.cpp's routes: one prompt, one answer; the model may be left out. */
+static int finish_llama(struct parse *p, struct err *e)
+{
+    struct api_req *q    = p->q;
+    const char     *path = p->kind == API_INFILL ? "/infill" : "/completion";
+
+    if (q->r.n_choice != 1) return err_param(e, ERR_UNSUPP_VALUE, "n", "n is %d, %s gives one answer", q->r.n_choice, path);
+    if (q->r.logprobs) return err_param(e, ERR_UNSUPP_PARAM, "logprobs", "logprobs is not available from %s", path);
+    if (p->kind == API_NATIVE && q->n_prompt == 0)
+        return err_param(e, ERR_MISSING_PARAM, "prompt", "prompt is missing");
+    if (q->n_prompt > 1)
+        return err_param(e, ERR_UNSUPP_VALUE, "prompt", "prompt has %d texts, %s takes one", q->n_prompt, path);
+    int rc = p->kind == API_INFILL ? join_prefix(p, e) : 0;
+    return rc < 0 ? rc : join_lengths(p, e);
 }
 
 /* What no field can check alone. */
@@ -186,7 +200,7 @@ static int finish(struct parse *p, struct err *e)
                          "add_generation_prompt cannot both be true");
     if (q->r.continue_final) q->r.add_prompt = false;
     if (p->kind == API_TEXT) return join_kwargs(p, e); // what is needed depends on the route
-    if (p->kind == API_INFILL) return finish_infill(p, e);
+    if (p->kind == API_INFILL || p->kind == API_NATIVE) return finish_llama(p, e);
     if (!q->model.p) return err_param(e, ERR_MISSING_PARAM, "model", "model is missing");
     if (p->kind == API_EMBED && q->r.n_input == 0)
         return err_param(e, ERR_MISSING_PARAM, "input", "input is missing");
@@ -208,6 +222,7 @@ static int finish(struct parse *p, struct err *e)
         return err_param(e, ERR_INVALID_VALUE, "top_logprobs", "top_logprobs needs logprobs to be true");
     int rc = join_lengths(p, e);
     if (rc == 0) rc = join_counts(p, e);
+    if (rc == 0) rc = field_choice_check(p, e);
     if (rc < 0) return rc;
     if (p->stream_options_given && !q->stream) {
         api_req_ignore(q, STR("stream_options"));
@@ -220,7 +235,7 @@ void api_req_init(enum api_kind kind, struct api_req *ret)
 {
     *ret = (struct api_req){ 0 };
     chat_req_init(&ret->r);
-    ret->r.kind = kind == API_COMPLETION || kind == API_INFILL ? CHAT_KIND_TEXT : CHAT_KIND_CHAT;
+    ret->r.kind = kind == API_CHAT || kind == API_TEXT ? CHAT_KIND_CHAT : CHAT_KIND_TEXT;
     if (kind == API_EMBED) ret->r.kind = CHAT_KIND_EMBED;
     if (kind == API_RERANK) ret->r.kind = CHAT_KIND_RANK;
     if (kind == API_COMPLETION) ret->r.n_max = 16; // the API's default there

@@ -12,6 +12,7 @@ enum api_kind {
     API_EMBED      = 1 << 8, // embeddings
     API_RERANK     = 1 << 9,
     API_INFILL     = 1 << 10, // llama.cpp's /infill
+    API_NATIVE     = 1 << 11, // llama.cpp's /completion
 };
 
 #define API_IGNORED_BYTES 1024 // names of fields without effect, for a reply header

@@ -11,6 +11,7 @@ static const struct route routes[] = {
     { HTTP_POST, "/v1/rerank", embed_begin, API_RERANK },
     { HTTP_POST, "/rerank", embed_begin, API_RERANK },
     { HTTP_POST, "/infill", call_begin, API_INFILL },
+    { HTTP_POST, "/completion", call_begin, API_NATIVE },
     { HTTP_POST, "/v1/tokenize", text_tokenize, API_TEXT },
     { HTTP_POST, "/tokenize", text_tokenize, API_TEXT },
     { HTTP_POST, "/v1/detokenize", text_detokenize, API_TEXT },

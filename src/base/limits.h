@@ -80,6 +80,33 @@
 #define LIM_SPLIT_DEPTH      64       // nesting of arguments
 #define LIM_SPLIT_CALLS      256      // calls of one answer; more are answer text
 
+/* --- constraints: schemas, grammars, regular expressions --- */
+#define LIM_CONSTRAIN_TEXT    MIB(1)  // of one; production schemas have under 200 KiB
+#define LIM_CONSTRAIN_ARENA   MIB(64) // while one is built
+#define LIM_CONSTRAIN_NODES   400000  // of its tree, bytes of literals counted
+#define LIM_CONSTRAIN_OPS     1000000 // operations of the automaton
+#define LIM_CONSTRAIN_RULES   5000    // of a GBNF grammar: names are looked up one after the other
+#define LIM_CONSTRAIN_VIEWS   5000    // schemas and their combinations, likewise
+#define LIM_CONSTRAIN_MEMBERS 2000    // properties of one object, likewise
+#define LIM_CONSTRAIN_DEPTH   64      // groups in groups; constants of a schema
+#define LIM_CONSTRAIN_HEIGHT  4096    // of a tree: bounds the C stack
+#define LIM_CONSTRAIN_RANGES  512     // parts of one set of characters
+#define LIM_CONSTRAIN_REPEAT  1000000 // {m,n}, maxLength ...: counted, not unrolled
+#define LIM_CONSTRAIN_PATTERN 1024    // bytes of a regular expression
+#define LIM_CONSTRAIN_ENUM    5000    // values of one enum
+#define LIM_CONSTRAIN_FRAMES  512     // rules inside rules while a text is read: deeper nesting cannot be written
+#define LIM_CONSTRAIN_STACKS  4096    // ways to read a text at once
+#define LIM_CONSTRAIN_STEPS   4000000 // frames looked at for one token: some 50 ms
+#define LIM_CONSTRAIN_TOKEN   1024    // bytes of a token; longer ones are not used
+#define LIM_CONSTRAIN_CACHE   16      // compiled forms that are kept
+/* what one form may remember while it is used; then it forgets and begins again */
+#define LIM_CONSTRAIN_POOL_FRAMES 500000
+#define LIM_CONSTRAIN_POOL_CONFS  100000
+#define LIM_CONSTRAIN_POOL_TOPS   1000000
+#define LIM_CONSTRAIN_POOL_TRANS  4000000
+#define LIM_CONSTRAIN_MASKS   MIB(8) // masks of one form
+#define LIM_CONSTRAIN_MASKS_N 1024
+
 /* --- templates --- */
 #define LIM_TMPL_BYTES     MIB(1)  // a chat template; real ones have under 100 KiB
 #define LIM_TMPL_CODE      MIB(64) // its syntax tree; real ones take under 1 MiB

@@ -139,6 +139,7 @@ void chat_req_pack(struct buf *b, const struct chat_req *r)
         pack_str(b, r->tool[i].name);
         pack_opt_str(b, r->tool[i].parameters);
         pack_u8(b, r->tool[i].strict);
+        pack_u8(b, r->tool[i].barred);
     }
     pack_u8(b, (uint8_t)r->choice);
     pack_opt_str(b, r->choice_name);
@@ -168,6 +169,7 @@ void chat_req_pack(struct buf *b, const struct chat_req *r)
     pack_u8(b, (uint8_t)r->format);
     pack_opt_str(b, r->schema);
     pack_inputs(b, r);
+    pack_opt_str(b, r->format_field);
 }
 
 /* --- unpacking --- */
@@ -340,12 +342,13 @@ int chat_req_unpack(struct str bytes, struct arena *a, struct chat_req *ret, str
     struct chat_msg *msg = get_array(&r, &q.n_msg, LIM_MESSAGES, 17, sizeof *msg);
     for (int i = 0; i < q.n_msg; i++) get_msg(&r, &msg[i]);
     q.msg = msg;
-    struct chat_tool *tool = get_array(&r, &q.n_tool, LIM_TOOLS, 10, sizeof *tool);
+    struct chat_tool *tool = get_array(&r, &q.n_tool, LIM_TOOLS, 11, sizeof *tool);
     for (int i = 0; i < q.n_tool; i++) {
         tool[i].json       = get_str(&r);
         tool[i].name       = get_str(&r);
         tool[i].parameters = get_opt_str(&r);
         tool[i].strict     = unpack_bool(&r.u);
+        tool[i].barred     = unpack_bool(&r.u);
     }
     q.tool            = tool;
     q.choice          = (enum chat_choice)get_enum(&r, CHAT_CHOICE_NAMED + 1);
@@ -378,9 +381,10 @@ int chat_req_unpack(struct str bytes, struct arena *a, struct chat_req *ret, str
     q.ignore_eos = unpack_bool(&r.u);
     q.logprobs   = unpack_bool(&r.u);
     q.n_top      = get_int(&r, 0, LIM_TOP_LOGPROBS);
-    q.format     = (enum chat_format)get_enum(&r, CHAT_FORMAT_SCHEMA + 1);
+    q.format     = (enum chat_format)get_enum(&r, CHAT_FORMAT_REGEX + 1);
     q.schema     = get_opt_str(&r);
     get_inputs(&r, &q);
+    q.format_field = get_opt_str(&r);
 
     if (r.no_mem) return err_nomem(e, "reading a request");
     if (!unpack_done(&r.u))

@@ -46,6 +46,7 @@ struct chat_tool {
     struct str name;
     struct str parameters; // JSON Schema text, or STR_NULL
     bool       strict;
+    bool       barred; // shown to the model, but tool_choice's allowed_tools does not list it
 };
 
 enum chat_choice { CHAT_CHOICE_AUTO, CHAT_CHOICE_NONE, CHAT_CHOICE_REQUIRED, CHAT_CHOICE_NAMED };
@@ -69,7 +70,13 @@ struct chat_file {
     struct str name, text;
 };
 
-enum chat_format { CHAT_FORMAT_TEXT, CHAT_FORMAT_JSON, CHAT_FORMAT_SCHEMA };
+enum chat_format {
+    CHAT_FORMAT_TEXT,
+    CHAT_FORMAT_JSON,    // any object
+    CHAT_FORMAT_SCHEMA,  // by a JSON Schema
+    CHAT_FORMAT_GRAMMAR, // by a GBNF grammar
+    CHAT_FORMAT_REGEX,   // the whole answer matches
+};
 
 struct chat_req {
     enum chat_kind kind;
@@ -121,7 +128,8 @@ struct chat_req {
     bool               logprobs;
     int                n_top;      // alternatives per token, 0..LIM_TOP_LOGPROBS
     enum chat_format   format;
-    struct str         schema;     // CHAT_FORMAT_SCHEMA: JSON Schema text
+    struct str         schema;     // SCHEMA: JSON Schema text; GRAMMAR, REGEX: theirs
+    struct str         format_field; // which field of the request asked for the format, for messages
 };
 
 void chat_req_init(struct chat_req *r); // defaults of everything

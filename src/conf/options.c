@@ -91,6 +91,10 @@ const struct opt opt_table[] = {
     { .name = "repack-cache", .arg = "DIR", .type = OPT_STR, .def = "off", .roles = OPT_SERVE, .offset = AT(repack_cache),
       .help = "Directory where packed weights are kept, about the model's size again, so that the next start maps them; "
       "off: packed at each start." },
+    { .name = "spec", .arg = "HOW", .type = OPT_ENUM, .def = "off", .words = "off|ngram",
+      .roles = OPT_SERVE | OPT_WORKER | OPT_RUN, .offset = AT(spec),
+      .help = "Speculation: ngram guesses next tokens from earlier ones that were alike and checks them in one pass, while few "
+      "sequences run; faster where answers copy, the answers are the same." },
     { .name = "queue", .arg = "COUNT", .type = OPT_INT, .def = "256", .min = 0, .max = LIM_REQS,
       .roles = OPT_SERVE | OPT_WORKER, .offset = AT(queue),
       .help = "Requests that may wait for a model; one more gets 429." },

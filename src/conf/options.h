@@ -60,6 +60,7 @@ struct settings {
     int64_t threads;  // 0: as many as the machine gives us
     const char *repack_cache; // a directory, or "off"
     int64_t queue;    // waiting requests
+    int     spec;     // index of --spec's words
 
     /* text */
     int think; // THINK_WORD_...

@@ -6,6 +6,8 @@
 #ifndef CURLEW_OS_CPU_H
 #define CURLEW_OS_CPU_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 
 enum cpu_flag {
@@ -21,13 +23,23 @@ enum cpu_flag {
 NODISCARD int cpu_features(const char *level, unsigned *ret, struct err *e);
 
 /* Processors this process may use: its affinity mask, and no more than its control group's quota
- * rounded up; at least 1. `n_core` leaves out second threads of a core, and the little cores where
- * the system tells big from little. Reads /proc and /sys: call before rights are dropped. */
+ * rounded up; at least 1. `n_core` counts the strong ones (cpu_strong), each core once: so many compute
+ * threads are best. Reads /proc and /sys: call before rights are dropped. */
 struct cpu_count {
     int n_cpu;
     int n_core;
 };
 struct cpu_count cpu_count(void);
+
+/* Which of n processors are strong: of those allowed, all with three quarters of the strongest one's capacity, where the
+ * system tells big from little. Returns how many cores they are: threads of one core share what a dot product needs, and
+ * a phase ends when its slowest thread does. `root` as below. */
+int cpu_strong(const char *root, const bool *allowed, int n, bool *strong);
+
+/* Keep this thread, and those it starts, off the weak cores, when there are some and the strong ones are as many as
+ * threads. True when that was done. Not one core for each thread: a machine is seldom ours alone, and a thread tied to a
+ * core that is taken stands still beside one that is free. */
+bool cpu_confine(int n_thread);
 
 /* The quota alone, in processors rounded up, 0 for none; `root` is put in front of the paths of
  * /proc and /sys ("" for the real ones). cgroup v2 and v1; parents count. */

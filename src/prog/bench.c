@@ -285,6 +285,7 @@ static int bench(const struct bench_conf *conf, struct result *r, struct err *e)
         goto out;
     }
     r->n_thread = conf->n_thread ? conf->n_thread : cpu_count().n_core;
+    cpu_confine(r->n_thread);
     if ((rc = cpu_features(getenv("CPU"), &flags, e))) goto out;
     kern_init(&k, flags);
     r->kern = k.name;

@@ -511,6 +511,7 @@ static int load(struct run *r, struct err *e)
     const struct serve_files files = { .file = &file, .n_file = 1, .template_fd = spec[0].template_fd };
     r->s.parallel = 1;
     if (!r->s.threads) r->s.threads = cpu_count().n_core;
+    cpu_confine((int)r->s.threads);
     rc = serve_model_open(&r->s, spec[0].id.p, &files, &r->m, e);
     if (rc == 0 && r->tty) {
         struct chat_info *i = &r->m.info;

@@ -98,7 +98,7 @@ void repack_open(struct repack *r, const char *dir, const struct model_spec *m)
 
 void repack_settle(struct repack *r, enum engine_cache_state state)
 {
-    if (state == ENGINE_CACHE_STALE && r->cache.state == ENGINE_CACHE_THERE && unlink(r->path) == 0)
+    if (r->cache.fd >= 0 && state == ENGINE_CACHE_STALE && r->cache.state == ENGINE_CACHE_THERE && unlink(r->path) == 0)
         log_info("repack_cache_removed", "file=%s", r->path);
     if (state == ENGINE_CACHE_WRITTEN && r->tmp[0]) {
         if (rename(r->tmp, r->path) == 0)

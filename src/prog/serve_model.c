@@ -202,7 +202,7 @@ int serve_model_open(const struct settings *s, const char *id, const struct serv
 
     sc = (struct session_conf){ .ops = m.ops, .engine = m.engine, .tok = m.tok, .tmpl = m.tmpl,
                                 .form = form, .n_queue = (int)s->queue,
-                                .queue_ms = (int)s->queue_ms };
+                                .queue_ms = (int)s->queue_ms, .spec = s->spec == 1 };
     tmpl_caps(m.tmpl, &sc.caps);
     rc = describe(&m, &i, &sc.caps, file, e);
     if (rc == 0) rc = session_new(&sc, &m.session, e);

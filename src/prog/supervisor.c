@@ -340,7 +340,8 @@ static void reap(struct supervisor *sv)
             if (c->pid != pid) continue;
             bool told = c->kill_us != 0;
             ended(sv, c);
-            repack_close(&sv->repack[i]);
+            /* gone before it said what it thinks of the cache: perhaps because of it (a disk that cannot be read) */
+            repack_settle(&sv->repack[i], sv->stopping || told ? ENGINE_CACHE_NONE : ENGINE_CACHE_STALE);
             uint64_t soonest = clock_mono_us() + NPU_PAUSE_MS * 1000;
             if (sv->model[i].npu && !sv->stopping && c->again_us < soonest) c->again_us = soonest;
             if (sv->served[i].leaving) {

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "os/capture.h"
 #include "os/chan.h"
+#include "os/cpu.h"
 #include "os/fd.h"
 #include "os/proc.h"
 #include "os/sandbox.h"
@@ -284,7 +285,8 @@ static int start(struct worker *w, struct err *e)
     log_init((enum log_level)w->s.log_level, arena_printf(&w->arena, "worker[" STR_FMT "]", STR_ARG(w->id)).p);
 
     w->npu = npu_is_rkllm(&w->s, w->file[0].name);
-    rc     = give_up_rights(w, &landlock, e); // before the first byte is read
+    if (!w->npu && cpu_confine((int)w->s.threads)) log_info("strong_cores", "threads=%d", (int)w->s.threads); // reads /sys
+    rc = give_up_rights(w, &landlock, e); // before the first byte is read
     if (rc < 0) return rc;
     log_debug("sandbox", "landlock=%s", landlock ? "yes" : "no");
     const struct serve_files files = { .file = w->file, .n_file = w->n_file, .template_fd = w->template_fd,

@@ -62,6 +62,8 @@ struct sched_conf {
     int  n_batch;   // most tokens of one batch, >= n_seq
     int  n_prefill; // most prefill tokens of a batch that also decodes, >= 1
     bool prefix;    // share pages between equal prefixes
+    int  n_draft;   // most guessed tokens that a decoding run may carry, 0: none (sched_draft.c)
+    int  n_draft_seq; // only while at most so many sequences run
 };
 
 /* Errors: INVALID_VALUE (which field), NO_MEMORY. */
@@ -100,6 +102,7 @@ struct sched_run {
     void     *user;
     bool      sample;   // its tokens are complete: sample, then sched_token or sched_finish
     bool      decode;   // an answer's token, not prefill
+    int       n_draft;  // guesses behind it: so many more rows, of the tokens that follow
     int       n_echo;   // the first n_echo rows are the prompt positions pos_echo and following (echo)
     int       pos_echo;
     int       n_prompt; // tokens of the prompt
@@ -125,11 +128,12 @@ void sched_done(struct sched *s, bool ok);
 
 enum sched_more {
     SCHED_MORE, // goes on
+    SCHED_NEXT, // goes on, and the token was the guessed one: the run's next row is for the next token
     SCHED_FULL, // that was the last token that n_max, context or pages allow: sched_finish it
     SCHED_GONE, // no such sequence (any more)
 };
 
-/* The sampled token of a sequence. Once after each run with `sample` (else SCHED_GONE). */
+/* The sampled token of a sequence. Once after each run with `sample` (else SCHED_GONE), and again after each SCHED_NEXT. */
 enum sched_more sched_token(struct sched *s, sched_seq seq, int32_t tok);
 /* The sequence has ended; its place and pages are free, its full pages stay known. False: gone. */
 bool sched_finish(struct sched *s, sched_seq seq);
@@ -152,6 +156,7 @@ struct sched_stats {
     uint64_t n_preempt;                 // since start
     uint64_t n_tok_prompt, n_tok_cached; // prompt tokens admitted, and of them found in the cache
     uint64_t n_tok_prefill, n_tok_decode; // computed
+    uint64_t n_tok_draft, n_tok_hit;      // guessed, and of them right
 };
 void sched_stats(const struct sched *s, struct sched_stats *ret);
 

@@ -10,7 +10,7 @@ static bool seq_good(const struct sched *s, const struct seq *q)
 
     if (q->state == SEQ_WAIT) return q->n_page == 0 && q->n_kv == 0 && q->n_known == 0 && q->n_plan == 0;
     if (q->n_kv > q->n_tok || q->n_tok > q->cap_tok || q->cap_tok > s->limit) return false;
-    if (q->n_kv + q->n_plan > q->n_tok) return false;
+    if (q->n_kv + q->n_plan > q->n_tok + q->n_draft || q->n_tok + q->n_draft > q->cap_tok) return false;
     if (q->n_page < sched_pages_for(s, q->n_kv + q->n_plan)) return false;
     if (q->n_page > sched_pages_for(s, q->cap_tok)) return false;
     if (q->awaits && q->n_tok < q->cap_tok && q->n_kv != q->n_tok) return false;

@@ -25,6 +25,9 @@ struct seq {
     int      cap_tok;  // n_prompt + n_max, within context and pages
     int      n_prompt;
     int      n_kv;     // positions computed; n_kv <= n_tok
+    int      n_draft;  // guesses behind n_tok that are in the plan, or computed and not yet confirmed
+    int      n_drafted, n_hit; // guesses of the last run with some, and how many came true
+    int      draft_len; // guesses of the next try; 0: it had none yet
     bool     awaits;   // its next token was sampled by the caller, or is the caller's to give up
 
     int32_t *page;     // [pages_for(cap_tok)] owned
@@ -73,7 +76,7 @@ struct sched {
     uint64_t           n_plan; // number of the plan being made
 
     uint64_t n_added, n_handle;
-    uint64_t n_preempt, n_tok_prompt, n_tok_cached, n_tok_prefill, n_tok_decode;
+    uint64_t n_preempt, n_tok_prompt, n_tok_cached, n_tok_prefill, n_tok_decode, n_tok_draft, n_tok_hit;
 };
 
 /* A handle is a serial number over the slot. */
@@ -104,6 +107,11 @@ void sched_enter(struct sched *s, struct seq *q);    // waiting to running
 void sched_leave(struct sched *s, struct seq *q);    // running to waiting, without its pages
 void sched_wake_flow(struct sched *s, int flow);     // it has prefill to do again
 void sched_charge(struct sched *s, int flow, int n_tok);
+/* sched_draft.c: put up to `room` guesses behind the sequence's tokens; how many. And what is to be learnt from the
+ * last ones. */
+int  sched_draft(const struct sched *s, struct seq *q, int room);
+void sched_draft_learn(struct seq *q);
+void sched_publish(struct sched *s, struct seq *q); // sched.c: its full pages are known
 /* Hold one page more, with its window page. False: there is none. */
 bool sched_take_page(struct sched *s, struct seq *q);
 /* Let go of window pages that the next token does not see. */

@@ -35,6 +35,8 @@ static int check_conf(const struct sched_conf *c, struct err *e)
         { "n_win", c->n_win, win_most(c), 1 << 24 },
         { "n_batch", c->n_batch, c->n_seq, 1 << 24 },
         { "n_prefill", c->n_prefill, 1, 1 << 24 },
+        { "n_draft", c->n_draft, 0, 1 << 16 },
+        { "n_draft_seq", c->n_draft_seq, 0, 1 << 16 },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         if (rows[i].val < rows[i].min || rows[i].val > rows[i].max)
@@ -199,6 +201,7 @@ void sched_drop_pages(struct sched *s, struct seq *q)
 {
     while (q->n_page > 0) drop_last_page(s, q);
     q->n_kv = q->n_known = q->win_from = 0;
+    q->n_draft = q->n_drafted = q->n_hit = 0;
 }
 
 void sched_leave(struct sched *s, struct seq *q)
@@ -364,7 +367,19 @@ enum sched_more sched_token(struct sched *s, sched_seq seq, int32_t tok)
     struct seq *q = sched_find_seq(s, seq);
 
     if (!q || !q->awaits || q->n_tok >= q->cap_tok) return SCHED_GONE;
+    bool hit = q->n_draft > 0 && q->tok[q->n_tok] == tok;
     q->tok[q->n_tok++] = tok;
+    if (hit) { // its keys and values are there already
+        q->n_kv++;
+        q->n_draft--;
+        q->n_hit++;
+        s->n_tok_decode++;
+        s->n_tok_hit++;
+        sched_publish(s, q);
+        sched_pass_window(s, q);
+        return SCHED_NEXT; // awaits still; drafts leave room for one more
+    }
+    sched_draft_learn(q);
     if (q->n_tok == q->cap_tok) return SCHED_FULL; // awaits: the caller's sched_finish
     if (q->state == SEQ_WAIT) sched_wake_flow(s, q->flow);
     q->awaits = false;
@@ -429,5 +444,6 @@ void sched_stats(const struct sched *s, struct sched_stats *ret)
         .n_win_free = p.n_win_free, .n_win_cached = p.n_win_cached, .n_win_used = p.n_win_used,
         .n_preempt = s->n_preempt, .n_tok_prompt = s->n_tok_prompt, .n_tok_cached = s->n_tok_cached,
         .n_tok_prefill = s->n_tok_prefill, .n_tok_decode = s->n_tok_decode,
+        .n_tok_draft = s->n_tok_draft, .n_tok_hit = s->n_tok_hit,
     };
 }

@@ -52,12 +52,14 @@ int choice_init(struct choice *ch, struct sess_req *rq, int index, struct err *e
     int rc = stop_init(&ch->stop, rq->r.stop, rq->r.n_stop, e);
     if (rc == 0) rc = init_split(ch, e);
     if (rc < 0 || !(s->info.caps & ENGINE_FORWARD)) return rc;
-    return sess_sampler_new(ch, e);
+    rc = sess_sampler_new(ch, e);
+    return rc < 0 ? rc : hold_begin(ch, e);
 }
 
 void choice_release(struct choice *ch)
 {
     if (!ch->rq) return; // never initialised
+    hold_end(ch);
     sampler_free(ch->sampler);
     stop_release(&ch->stop);
     split_free(ch->split);
@@ -118,6 +120,21 @@ void choice_prompt_lp(struct choice *ch, int32_t tok, const float *logits)
 }
 
 /* --- text --- */
+
+/* The prompt comes back as text in front of each answer. */
+void choice_echo(struct choice *ch)
+{
+    struct sess_req  *rq = ch->rq;
+    struct buf        b;
+    struct err        e;
+    struct chat_event ev = { .kind = CHAT_EV_TEXT, .choice = ch->index, .text = rq->text };
+
+    buf_init(&b, LIM_PROMPT_BYTES * 4);
+    if (rq->r.n_prompt_tok && tok_decode(rq->s->c.tok, rq->prompt.id, rq->prompt.n, false, &b, &e) == 0)
+        ev.text = buf_text(&b);
+    if (ev.text.n) sess_emit(rq, &ev);
+    buf_release(&b);
+}
 
 static void on_split(void *ctx, const struct chat_event *ev)
 {

@@ -228,6 +228,7 @@ static void run(struct gen *g)
     const struct chat_params *p  = &rq->r.params;
     bool                      toks = g->s->info.caps & ENGINE_TOK_IN && rq->prompt.n;
 
+    if (rq->r.echo) choice_echo(&rq->choice[g->choice]);
     g->reads = rq;
     pthread_mutex_lock(&g->lock);
     assert(g->state == GEN_IDLE);
@@ -256,6 +257,22 @@ static void fail(struct gen *g, const struct err *e)
     sess_fail(rq, e);
 }
 
+/* No token is wanted: the engine has nothing to do. */
+static void nothing(struct gen *g)
+{
+    struct sess_req *rq = g->rq;
+    struct err       e;
+
+    for (int i = 0; i < rq->r.n_choice; i++) {
+        if (rq->r.echo) choice_echo(&rq->choice[i]);
+        if (choice_end(&rq->choice[i], CHAT_FINISH_LENGTH, &e) < 0) {
+            fail(g, &e);
+            return;
+        }
+    }
+    g->rq = NULL;
+}
+
 static void begin_run(struct gen *g)
 {
     struct err e;
@@ -272,7 +289,8 @@ static void begin_next(struct gen *g)
         g->rq     = rq;
         g->choice = 0;
         sess_start(rq);
-        begin_run(g);
+        if (rq->r.n_max == 0 && !rq->embd) nothing(g); // and on to the next
+        else begin_run(g);
     }
 }
 

@@ -61,8 +61,9 @@ static int add_last(const struct tok *t, struct str text, struct ids *ret, struc
     return rc;
 }
 
-static int find_breakers(const struct sess_req *rq, struct ids *ret, struct err *e)
+static int find_breakers(struct sess_req *rq, struct err *e)
 {
+    struct ids       *ret   = &rq->breaker;
     const struct tok *t     = rq->s->c.tok;
     const struct str *find  = rq->r.own_breakers ? rq->r.breaker : usual_breakers;
     int               n     = rq->r.own_breakers ? rq->r.n_breaker : (int)ARRAY_LEN(usual_breakers);
@@ -83,17 +84,15 @@ int sess_sampler_new(struct choice *ch, struct err *e)
 {
     struct sess_req          *rq = ch->rq;
     const struct chat_params *p  = &rq->r.params;
-    struct ids                breaker;
     int                       rc = 0;
 
-    ids_init(&breaker, LIM_DRY_BREAKERS);
-    if (p->dry_multiplier != 0) rc = find_breakers(rq, &breaker, e);
+    if (p->dry_multiplier != 0 && ch->index == 0) rc = find_breakers(rq, e); // for all its choices
     struct sampler_conf c = { .params = p, .n_vocab = rq->s->info.n_vocab, .n_ctx = rq->s->info.n_ctx,
-                              .seed = p->seed, .choice = ch->index, .breaker = breaker.id,
-                              .n_breaker = (int)breaker.n };
+                              .seed = p->seed, .choice = ch->index, .breaker = rq->breaker.id,
+                              .n_breaker = (int)rq->breaker.n };
     if (rc == 0) rc = sampler_new(&c, &ch->sampler, e);
-    ids_release(&breaker);
-    for (size_t i = 0; rc == 0 && i < rq->prompt.n; i++) sampler_prompt(ch->sampler, rq->prompt.id[i]);
+    for (size_t i = 0; rc == 0 && i < rq->prompt.n; i++) // a vocabulary may be larger than the model's output
+        if (rq->prompt.id[i] < c.n_vocab) sampler_prompt(ch->sampler, rq->prompt.id[i]);
     return rc;
 }
 

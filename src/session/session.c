@@ -46,7 +46,9 @@ static void free_req(struct sess_req *rq)
     s->n_req--;
     for (int i = 0; i < rq->r.n_choice; i++) choice_release(&rq->choice[i]);
     embd_free(rq->embd);
+    constrain_unref(rq->form);
     ids_release(&rq->prompt);
+    ids_release(&rq->breaker);
     arena_release(&rq->arena);
     mem_free(rq);
 }
@@ -59,6 +61,7 @@ void session_free(struct session *s)
     if (s->sched) fwd_free(s);
     if (s->enc) enc_free(s);
     sample_scratch_free(s->scratch);
+    hold_free(s);
     buf_release(&s->out);
     mem_free(s);
 }
@@ -135,6 +138,12 @@ static int check_caps(const struct session *s, const struct chat_req *r, struct 
         return err_param(e, ERR_UNSUPP_PARAM, "prompt", "this model's engine takes text, not token ids");
     const char *name = needs_logits(r);
     if (name) return err_param(e, ERR_UNSUPP_PARAM, name, "%s is not available with this model's engine", name);
+    if (r->format != CHAT_FORMAT_TEXT)
+        return err_param(e, ERR_UNSUPP_PARAM, r->format_field.p ? r->format_field.p : "response_format",
+                         "this model's engine runs its own loop and cannot be held to a format; leave the field out");
+    if (r->n_tool && (r->choice == CHAT_CHOICE_REQUIRED || r->choice == CHAT_CHOICE_NAMED))
+        return err_param(e, ERR_UNSUPP_VALUE, "tool_choice",
+                         "this model's engine runs its own loop and cannot be made to call a tool; none and auto work");
     return 0;
 }
 
@@ -156,6 +165,7 @@ static int begin_answer(struct sess_req *rq, struct err *e)
     int rc = check_caps(rq->s, &rq->r, e);
 
     if (rc == 0) rc = sess_prompt(rq, e);
+    if (rc == 0 && forwards(rq->s)) rc = hold_request(rq, e);
     for (int i = 0; rc == 0 && i < rq->r.n_choice; i++) rc = choice_init(&rq->choice[i], rq, i, e);
     if (rc == 0) rc = forwards(rq->s) ? fwd_submit(rq, e) : gen_submit(rq, e);
     return rc;
@@ -180,6 +190,7 @@ static int take(struct session *s, uint32_t id, const struct chat_req *r, struct
     s->n_req++;
     rq->since_us = clock_mono_us();
     ids_init(&rq->prompt, LIM_CTX);
+    ids_init(&rq->breaker, LIM_DRY_BREAKERS);
 
     int rc = vectors_wanted(r) ? begin_vectors(rq, e) : begin_answer(rq, e);
     if (rc < 0) free_req(rq);

@@ -26,6 +26,7 @@ struct session_conf {
     struct split_form        form;
     int                      n_queue;  // requests that may wait
     int                      queue_ms; // how long
+    bool                     spec;     // guess tokens from the text so far (sched_draft.c); forward engines
 };
 
 NODISCARD int session_new(const struct session_conf *c, struct session **ret, struct err *e);

@@ -6,6 +6,7 @@
 #include "base/utf8.h"
 #include "chat/chat.h"
 #include "chat/stop.h"
+#include "constrain/constrain.h"
 #include "session/pooling.h"
 #include "sample/sample.h"
 #include "sched/sched.h"
@@ -23,6 +24,17 @@ struct held_lp {
     struct chat_logprob top[LIM_TOP_LOGPROBS];
 };
 
+/* Where an answer is with the form that it is held to (sess_hold.c). */
+enum hold_state {
+    HOLD_FREE,  // there is none
+    HOLD_FIRST, // the first token, which may open reasoning instead
+    HOLD_THINK, // free until the reasoning is over
+    HOLD_GAP,   // it is just over: line ends may come
+    HOLD_ON,    // held
+    HOLD_WAIT,  // free until a call begins
+    HOLD_OUT,   // free until this call is over
+};
+
 /* One answer of a request: tokens in, events out. */
 struct choice {
     struct sess_req  *rq;
@@ -38,6 +50,8 @@ struct choice {
     struct held_lp   *held;     // [n_held] waiting for their text
     size_t            n_held, cap_held;
     int               n_gen, n_reasoning;
+    struct constrain_run hold; // the form it is held to now, if hold_state says so
+    enum hold_state   hold_state;
     bool              begun; // its first sampled token has come
     bool              done;
 };
@@ -49,6 +63,7 @@ struct sess_req {
     struct arena      arena;
     struct chat_req   r;
     struct ids        prompt;      // tokens; empty for text engines
+    struct ids        breaker;     // DRY: tokens that it does not look across
     struct str        text;        // rendered prompt
     int               n_bos;       // tokens at the head that are not the client's
     int               n_prompt, n_cached;
@@ -60,6 +75,8 @@ struct sess_req {
     int               n_begun;     // of its inputs, handed over to the engine or the scheduler
     int               n_done;      // choices
     int               n_gen, n_reasoning;
+    struct constrain *form;        // what the answers are held to, or NULL
+    bool              form_call;   // it is that of one call, which begins when the model begins one
     struct choice     choice[];    // [r.n_choice]
 };
 
@@ -77,6 +94,10 @@ struct session {
     int                    n_eog;
     float                 *kept;    // [n_kept] logits of tokens that are muted now
     int                    n_kept;
+    struct constrain_vocab *vocab;  // forward engines, made for the first form
+    struct constrain_cache forms;
+    int32_t                line_end[2]; // tokens that are one line end or two, -1: there is none
+    uint64_t              *extra;   // [words of n_vocab] a mask with tokens that no form has
     struct gen            *gen;     // engines with a loop of their own
     bool                   tok_out; // answers come as token ids, not as text
     bool                   broken;  // session_broken
@@ -104,6 +125,8 @@ NODISCARD int  choice_token(struct choice *ch, int32_t tok, const float *logits,
 NODISCARD int  choice_bytes(struct choice *ch, struct str bytes, bool *over, struct err *e);
 /* The answer ends here, for this reason. */
 NODISCARD int  choice_end(struct choice *ch, enum chat_finish why, struct err *e);
+/* The prompt as text in front of the answer (echo). */
+void           choice_echo(struct choice *ch);
 /* A prompt token's log-probability (echo); logits NULL: there is none (the first). */
 void           choice_prompt_lp(struct choice *ch, int32_t tok, const float *logits);
 
@@ -116,6 +139,15 @@ NODISCARD int sess_sampler_new(struct choice *ch, struct err *e); // the prompt 
 bool sess_mute(struct choice *ch, float *logits);
 void sess_unmute(struct choice *ch, float *logits);
 bool sess_ends(const struct choice *ch, int32_t tok); // this token ends the answer
+
+/* sess_hold.c: the forms that answers are held to; forward engines only. */
+NODISCARD int hold_request(struct sess_req *rq, struct err *e); // rq->form from what it asks for
+NODISCARD int hold_begin(struct choice *ch, struct err *e);
+void          hold_end(struct choice *ch);
+NODISCARD int hold_mask(struct choice *ch, const uint64_t **ret, struct err *e); // *ret NULL: all tokens
+/* The token was taken by choice_token. *over: the form is complete and nothing may follow. */
+NODISCARD int hold_token(struct choice *ch, int32_t tok, bool *over, struct err *e);
+void          hold_free(struct session *s);
 
 /* sess_fwd.c */
 NODISCARD int fwd_new(struct session *s, struct err *e);

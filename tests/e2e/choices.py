@@ -123,5 +123,20 @@ def test_streamed_logprobs_add_up():
                     assert whole["text"].endswith(tuple(stop))
 
 
+def test_logprobs_of_a_tool_call_add_up():
+    script = """
+mode forward
+say "Let me see. <tool_call>\\n{\\"name\\": \\"f\\", \\"arguments\\": {\\"a\\": 1}}\\n</tool_call>"
+"""
+    with Server(script=script) as s:
+        asked = {"tools": [{"type": "function", "function": {"name": "f"}}], "logprobs": True, "top_logprobs": 1}
+        whole = s.chat(**asked).json()["choices"][0]
+        assert whole["finish_reason"] == "tool_calls"
+        parts = [c["logprobs"]["content"] for e in s.stream(**asked) if e != "[DONE]" for c in e["choices"] if c["logprobs"]]
+        assert sum(parts, []) == whole["logprobs"]["content"]
+        text = b"".join(bytes(t["bytes"]) for t in whole["logprobs"]["content"])
+        assert text.startswith(b"Let me see. <tool_call>") and text.endswith(b"</tool_call>")
+
+
 if __name__ == "__main__":
     run_all(globals())

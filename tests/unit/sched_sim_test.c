@@ -26,6 +26,7 @@ struct world {
     int  late;                   // in 1000 sampled tokens: comes a few steps later
     int  prompt_max, answer_max; // tokens
     int  priorities;             // from -p to p
+    bool copies;                 // answers repeat what was said
 };
 
 static const struct world worlds[] = {
@@ -42,6 +43,10 @@ static const struct world worlds[] = {
     { "unshared", { .n_seq = 8, .n_queue = 30, .n_ctx = 300, .n_page = 30, .page_tok = 16, .n_batch = 50,
                     .n_prefill = 50, .prefix = false },
       .n_key = 4, .arrive = 60, .cancel = 10, .late = 10, .prompt_max = 200, .answer_max = 80, .priorities = 1 },
+    { "drafts", { .n_seq = 6, .n_queue = 30, .n_ctx = 400, .n_page = 60, .page_tok = 8, .n_batch = 40, .n_prefill = 16,
+                  .prefix = true, .n_draft = 7, .n_draft_seq = 4 },
+      .n_key = 3, .arrive = 40, .cancel = 15, .fail = 20, .late = 20, .prompt_max = 150, .answer_max = 150, .priorities = 1,
+      .copies = true },
     { "one", { .n_seq = 1, .n_queue = 10, .n_ctx = 512, .n_page = 3, .page_tok = 64, .n_batch = 10,
                .n_prefill = 1, .prefix = true },
       .n_key = 1, .arrive = 8, .cancel = 2, .prompt_max = 200, .answer_max = 40 },
@@ -71,6 +76,8 @@ struct answer {
     int32_t   tok[MAX_TOK];      // prompt and answer
     uint64_t  hash[MAX_TOK + 1]; // of the first i tokens
     int       n;
+    int32_t   draft[16]; // of its last run
+    int       n_draft;
     bool      ended;
     bool      ready;             // its token was fed: it must decode in the next plan
 };
@@ -101,6 +108,7 @@ struct sim {
     uint64_t           *win_kv, *win_writer; // the same of window pages
     struct late         late[MAX_LATE];
     int                 n_late;
+    int                 n_lost; // what is fed now may belong to a sequence without pages
     int32_t             talk[8][MAX_TOK]; // conversations that later requests continue
     int                 n_talk[8];
     uint64_t            n_done, n_refused, n_full, n_cancel, n_token, n_cached, n_failed, max_wait, max_life;
@@ -122,10 +130,12 @@ static bool chance(struct sim *m, int in_1000)
     return below(m, 1000) < in_1000;
 }
 
-/* The model: after this text, for this choice. -1 ends the answer. */
-static int32_t next_token(uint64_t hash, int choice)
+/* The model: after the first n tokens, for this choice. -1 ends the answer. One that copies mostly says what it said a
+ * while ago. */
+static int32_t next_token(const struct world *w, const int32_t *tok, int n, uint64_t hash, int choice)
 {
     uint64_t h = mix(hash, (uint64_t)choice + 77);
+    if (w->copies && n >= 9 && h % 12 > 0) return tok[n - 9];
     return h % 61 == 0 ? -1 : (int32_t)(h / 61 % VOCAB);
 }
 
@@ -262,10 +272,12 @@ static void forward_run(struct sim *m, const struct engine_run *run, const struc
     struct request *r  = sr->user;
     struct answer  *a  = &r->a[sr->choice];
 
-    assert_true(run->n_tok >= 1 && run->pos >= 0 && run->pos + run->n_tok <= a->n);
-    assert_true(run->pos + run->n_tok <= m->w->conf.n_ctx);
+    int own = run->n_tok - sr->n_draft; // not guessed
+    assert_true(own >= 1 && run->pos >= 0 && run->pos + own <= a->n);
+    assert_true(run->pos + run->n_tok <= m->w->conf.n_ctx && sr->n_draft <= m->w->conf.n_draft);
+    assert_true(sr->n_draft == 0 || (sr->decode && own == 1));
     assert_true(r->id == sr->id && !a->ended);
-    for (int i = 0; i < run->n_tok; i++) assert_true(run->tok[i] == a->tok[run->pos + i]);
+    for (int i = 0; i < own; i++) assert_true(run->tok[i] == a->tok[run->pos + i]);
     for (int p = 0; p < run->pos; p++)
         if (*slot(m, run, p) != a->hash[p + 1])
             fail_msg("%s step %llu: request %llu reads foreign text at position %d of %d", m->w->name,
@@ -273,15 +285,18 @@ static void forward_run(struct sim *m, const struct engine_run *run, const struc
     for (int p = run->pos; p < run->pos + run->n_tok; p++) {
         uint64_t *w = &m->writer[run->page[p / pt]];
         if (*w == m->step * 1000 + 999) fail_msg("two runs write page %d", run->page[p / pt]);
-        *slot(m, run, p) = ok ? a->hash[p + 1] : 0;
+        *slot(m, run, p) = !ok ? 0 : p < run->pos + own ? a->hash[p + 1]
+                                 : mix(*slot(m, run, p - 1), (uint64_t)run->tok[p - run->pos] + 1);
     }
     if (m->w->conf.n_swa) forward_windows(m, run, a, ok);
     else assert_true(run->win == NULL);
     m->writer[run->page[(run->pos + run->n_tok - 1) / pt]] = m->step * 1000 + 999;
     m->writer[run->page[run->pos / pt]] = m->step * 1000 + 999;
 
-    assert_true(sr->sample == (run->pos + run->n_tok == a->n));
-    assert_true(run->n_logits == (sr->n_echo ? sr->n_echo : sr->sample));
+    assert_true(sr->sample == (run->pos + own == a->n));
+    assert_true(run->n_logits == (sr->n_echo ? sr->n_echo : sr->sample + sr->n_draft));
+    a->n_draft = sr->n_draft;
+    memcpy(a->draft, run->tok + own, sizeof *a->draft * (size_t)sr->n_draft);
     if (!ok) return;
     if (sr->n_echo) { // each position of the prompt once, in order
         assert_true(r->echo && sr->choice == 0 && sr->pos_echo == r->n_echo);
@@ -295,19 +310,20 @@ static void forward_run(struct sim *m, const struct engine_run *run, const struc
 static void check_plan(struct sim *m, const struct sched_plan *plan, uint64_t preempted)
 {
     const struct sched_conf *c = &m->w->conf;
-    int n = 0, n_decode = 0, n_ready = 0;
+    int n = 0, n_decode = 0, n_draft = 0, n_ready = 0;
 
     for (int i = 0; i < plan->batch.n_run; i++) {
         const struct sched_run *sr = &plan->run[i];
         n += plan->batch.run[i].n_tok;
         n_decode += sr->decode;
+        n_draft += sr->n_draft;
         for (int k = 0; k < i; k++) assert_true(plan->run[k].seq != sr->seq);
         ((struct request *)sr->user)->a[sr->choice].ready = false;
         m->digest = mix(m->digest, sr->id * 64 + (uint64_t)plan->batch.run[i].n_tok);
         m->digest = mix(m->digest, (uint64_t)plan->batch.run[i].page[0]);
     }
     assert_true(n == plan->n_tok && n_decode == plan->n_decode && n <= c->n_batch);
-    if (n_decode) assert_true(n - n_decode <= c->n_prefill);
+    if (n_decode) assert_true(n - n_decode - n_draft <= c->n_prefill);
 
     /* Everybody whose token came has his turn, unless somebody had to give way. */
     for (int i = 0; i < m->n_alive; i++)
@@ -330,7 +346,7 @@ static void end_choice(struct sim *m, struct request *r, int choice, sched_seq s
     /* The answer that this prompt gets alone. */
     for (int i = 0; i < r->n_prompt; i++) hash = mix(hash, (uint64_t)a->tok[i] + 1);
     for (int i = r->n_prompt; i < a->n; i++) {
-        assert_true(next_token(hash, choice) == a->tok[i]);
+        assert_true(next_token(m->w, a->tok, i, hash, choice) == a->tok[i]);
         hash = mix(hash, (uint64_t)a->tok[i] + 1);
     }
     assert_true(sched_finish(m->s, seq));
@@ -358,9 +374,19 @@ static void feed(struct sim *m, struct request *r, int choice, sched_seq seq, in
     struct answer  *a    = &r->a[choice];
     enum sched_more more = sched_token(m->s, seq, tok);
     assert_true(more != SCHED_GONE);
-    assert_true(sched_token(m->s, seq, tok) == SCHED_GONE); // one token for one pass
     say(a, tok);
     m->n_token++;
+    /* a guess that came true: unless it has lost its pages, the next row is there, and is sampled as any other */
+    bool hit = a->n_draft > 0 && a->draft[0] == tok && m->n_lost == 0;
+    if (m->n_lost == 0) assert_true((more == SCHED_NEXT) == hit);
+    if (more == SCHED_NEXT) {
+        memmove(a->draft, a->draft + 1, sizeof *a->draft * (size_t)--a->n_draft);
+        assert_true(sched_check(m->s));
+        feed(m, r, choice, seq, next_token(m->w, a->tok, a->n, a->hash[a->n], choice));
+        return;
+    }
+    a->n_draft = 0;
+    assert_true(sched_token(m->s, seq, tok) == SCHED_GONE); // one token for one row
 
     const struct sched_conf *c = &m->w->conf;
     int room = c->n_page * c->page_tok < c->n_ctx ? c->n_page * c->page_tok : c->n_ctx;
@@ -381,8 +407,10 @@ static void feed_late(struct sim *m, bool all)
         m->late[i] = m->late[--m->n_late];
         struct request *r = find(m, l.id);
         if (r) {
+            m->n_lost = 1; // it may have lost its pages meanwhile
             feed(m, r, l.choice, l.seq, l.tok);
-            if (find(m, l.id)) r->a[l.choice].ready = false; // may have lost its pages meanwhile
+            m->n_lost = 0;
+            if (find(m, l.id)) r->a[l.choice].ready = false;
         } else assert_true(sched_token(m->s, l.seq, 1) == SCHED_GONE);
     }
 }
@@ -428,7 +456,7 @@ static bool one_step(struct sim *m, bool traffic)
         if (!sr->sample) continue;
         assert_true(n < 64);
         got[n++] = (struct late){ sr->id, m->step + 1 + (uint64_t)below(m, 20), sr->seq, sr->choice,
-                                  next_token(a->hash[a->n], sr->choice) };
+                                  next_token(m->w, a->tok, a->n, a->hash[a->n], sr->choice) };
     }
     if (traffic && chance(m, m->w->cancel)) {
         hang_up(m);
@@ -480,6 +508,8 @@ static uint64_t simulate(const struct world *w, uint64_t seed, uint64_t n_step, 
                       (unsigned long long)st.n_preempt, (unsigned long long)st.n_tok_cached,
                       (unsigned long long)st.n_tok_prompt, (unsigned long long)m.n_failed,
                       (unsigned long long)m.max_wait, (unsigned long long)m.max_life);
+    if (w->conf.n_draft && n_step > 5000) assert_true(st.n_tok_hit > 1000 && st.n_tok_hit < st.n_tok_draft);
+    if (!w->conf.n_draft) assert_true(st.n_tok_draft == 0);
     assert_true(m.n_done > 0);
     sched_free(m.s);
     free(m.kv);

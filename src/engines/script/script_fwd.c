@@ -28,6 +28,7 @@ struct place {
 
 struct slot {
     int32_t      tok;
+    int32_t      said; // after it, -1 when not asked
     struct place next; // what is said after this position, if logits were asked here
 };
 
@@ -170,8 +171,10 @@ static int run_one(struct engine *en, const struct engine_run *run, int *row, st
         struct place pl   = { .reply = -1 };
         int32_t      tok;
 
-        if (run->n_tok == 1 && pos > 0) pl = slot_at(en, run, pos - 1)->next; // mid-answer
-        *slot = (struct slot){ .tok = run->tok[i], .next = { .reply = -1 } };
+        /* mid-answer: one token, or one and guesses, each of which is what was said */
+        const struct slot *before = pos > 0 ? slot_at(en, run, pos - 1) : NULL;
+        if (before && (run->n_tok == 1 || (run->n_logits == run->n_tok && before->said == run->tok[i]))) pl = before->next;
+        *slot = (struct slot){ .tok = run->tok[i], .said = -1, .next = { .reply = -1 } };
         if (run->n_tok - i > run->n_logits) continue;
         if (run->hidden) {
             script_state(slot->tok, en->hidden + (size_t)en->n_hidden++ * SCRIPT_EMBD);
@@ -185,6 +188,7 @@ static int run_one(struct engine *en, const struct engine_run *run, int *row, st
         int rc = next_tok(en, &pl, &tok, e);
         if (rc < 0) return rc;
         slot->next = pl;
+        slot->said = tok;
         fill_logits(en->logits + (size_t)(*row)++ * N_VOCAB, tok);
     }
     return 0;
