@@ -197,6 +197,7 @@ static int run(struct worker *w, struct err *e)
 {
     bool busy = false, sup, front;
 
+    if (w->stop) return 0; // not loaded: there is no session
     session_on_begin(w->m.session, on_begin, w);
     while (!w->stop) {
         bool clogged = w->front && chan_pending(w->front) > OUT_MARK;
