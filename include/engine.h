@@ -91,6 +91,7 @@ struct engine_conf {
     int64_t                   kv_bytes; // ceiling of the KV cache; 0: n_seq sequences of n_ctx
     struct engine_cache      *cache;    // or NULL
     enum engine_kv            kv_type;
+    const void               *own;      // options of this engine alone, as its header says; or NULL
 };
 
 /* What the opened engine is. Strings are borrowed from the engine. */
@@ -187,6 +188,7 @@ struct engine_gen_result {
     enum engine_end end;
     int             n_prompt; // tokens of the prompt, -1 when the engine does not tell
     int             n_gen;    // tokens generated, -1 likewise
+    int             n_cached; // tokens of the prompt that were not computed again
 };
 
 /* --- the engine --- */

@@ -12,6 +12,7 @@
 #include "base/utf8.h"
 #include "chat/tmpl.h"
 #include "os/fd.h"
+#include "prog/npu.h"
 
 struct finder {
     const struct settings *s;
@@ -36,7 +37,6 @@ static bool is_model(struct str name)
 /* Why a file that looks like a model is none that can be served by itself; NULL: it can. */
 static const char *why_not(struct str name)
 {
-    if (str_ends(name, STR(".rkllm"))) return "models for Rockchip NPUs are not served yet";
     if (str_starts(name, STR("mmproj"))) return "it is the picture part of another model";
     if (str_find(name, STR("-of-0")) != SIZE_MAX && !str_starts(str_from(name, str_find(name, STR("-of-0"))),
                                                                 STR("-of-00001.")))
@@ -233,8 +233,9 @@ static int check_engine(const struct model_spec *m, struct err *e)
 {
     struct str engine = str_c(m->own->engine);
 
-    if (str_eq(engine, STR("auto")) || str_eq(engine, STR("cpu")) || str_starts(engine, STR("script:"))) return 0;
-    return err_set(e, ERR_BAD_CONFIG, "%s%s%s: \"%.60s\" is not known; auto, cpu and script:FILE are",
+    if (str_eq(engine, STR("auto")) || str_eq(engine, STR("cpu")) || str_eq(engine, STR("rkllm")) ||
+        str_starts(engine, STR("script:"))) return 0;
+    return err_set(e, ERR_BAD_CONFIG, "%s%s%s: \"%.60s\" is not known; auto, cpu, rkllm and script:FILE are",
                    m->where ? m->where : "", m->where ? ": " : "", m->where ? "engine" : "--engine", engine.p);
 }
 
@@ -288,6 +289,7 @@ int model_open(struct model_spec *m, struct err *e)
 
     if (rc == 0 && fstat(m->fd, &m->file) < 0) rc = err_set(e, ERR_IO, "%s: %s", m->path, err_errno(errno));
     if (rc == 0) rc = open_template(m, e);
+    if (rc == 0 && npu_is_rkllm(m->own, m->base)) rc = npu_open_beside(m, e);
     if (rc == 0) return 0;
     model_close(m);
     return m->where && rc == -ERR_IO ? err_wrap(e, "%s", m->where) : rc;
@@ -297,6 +299,8 @@ void model_close(struct model_spec *m)
 {
     fd_close(&m->fd);
     fd_close(&m->template_fd);
+    for (int i = 0; i < m->n_beside; i++) fd_close(&m->beside[i].fd);
+    m->n_beside = 0;
 }
 
 int models_open(struct model_list *l, struct err *e)

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "json/json.h"
 #include "session/session_int.h"
 
 #define BOX_BYTES KIB(64) // text that the engine is ahead of the worker; then it waits. It bounds a step's events
@@ -38,7 +39,7 @@ struct gen {
     enum gen_state           state;
     struct engine_gen        job;
     bool                     stop; // what comes now is not wanted
-    struct buf               box;  // pieces: u32 length, bytes
+    struct buf               box;  // pieces: i32 token, str bytes
     struct engine_gen_result result;
     int                      rc;
     struct err               err;
@@ -60,12 +61,12 @@ static bool on_piece(void *ctx, const struct engine_piece *piece)
 
     pthread_mutex_lock(&g->lock);
     size_t size = g->job.hidden ? sizeof(float) * (size_t)piece->n_hidden * (size_t)g->s->info.n_embd : piece->n;
-    while (!g->stop && g->box.n && g->box.n + size + 4 > BOX_BYTES)
+    while (!g->stop && g->box.n && g->box.n + size + 8 > BOX_BYTES)
         pthread_cond_wait(&g->wake, &g->lock);
     bool go_on = !g->stop;
     if (go_on) {
-        pack_u32(&g->box, (uint32_t)size);
-        buf_put(&g->box, g->job.hidden ? (const void *)piece->hidden : piece->text, size);
+        pack_i32(&g->box, piece->tok);
+        pack_str(&g->box, (struct str){ g->job.hidden ? (const char *)piece->hidden : piece->text, size });
         go_on = !g->box.failed;
     }
     pthread_mutex_unlock(&g->lock);
@@ -107,7 +108,7 @@ int gen_new(struct session *s, struct err *e)
     if (!g) return err_nomem(e, "starting a session");
     g->s        = s;
     g->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    buf_init(&g->box, PIECE_BYTES + 4);
+    buf_init(&g->box, PIECE_BYTES + 8);
     pthread_mutex_init(&g->lock, NULL);
     pthread_cond_init(&g->wake, NULL);
     if (g->event_fd < 0 || pthread_create(&g->thread, NULL, gen_thread, g) != 0) {
@@ -207,6 +208,19 @@ void gen_cancel(struct sess_req *rq)
     stop_run(g);
 }
 
+/* enable_thinking among the template's variables, for engines that render themselves; true when not said. */
+static bool wants_thinking(const struct chat_req *r)
+{
+    struct json_doc *doc;
+    bool             on = true;
+
+    if (!r->template_kwargs.p || json_parse(r->template_kwargs, NULL, &doc, NULL) < 0) return true;
+    const struct json *v = json_get(json_root(doc), "enable_thinking");
+    if (json_kind(v) == JSON_T_BOOL) on = json_bool(v);
+    json_free(doc);
+    return on;
+}
+
 /* Start the next choice of g->rq (or its next text to embed) on the engine's thread. */
 static void run(struct gen *g)
 {
@@ -222,7 +236,7 @@ static void run(struct gen *g)
         .tok = toks ? rq->prompt.id : NULL, .n_tok = toks ? (int)rq->prompt.n : 0,
         .text = toks ? NULL : rq->text.p, .n_text = toks ? 0 : rq->text.n,
         .hidden = rq->embd != NULL,
-        .n_max = rq->r.n_max > 0 ? rq->r.n_max : g->s->info.n_ctx, .thinking = true,
+        .n_max = rq->r.n_max > 0 ? rq->r.n_max : g->s->info.n_ctx, .thinking = wants_thinking(&rq->r),
         .sampling = { .temperature = p->temperature, .top_p = p->top_p, .min_p = p->min_p,
                       .repeat_penalty = p->repeat_penalty, .frequency_penalty = p->frequency_penalty,
                       .presence_penalty = p->presence_penalty, .top_k = p->top_k,
@@ -280,14 +294,30 @@ static void begin_next(struct gen *g)
     }
 }
 
+/* A runtime may call with no token: nothing was generated then. */
+static int show_token(struct choice *ch, int32_t tok, bool *over, struct err *e)
+{
+    int n = tok_n(ch->rq->s->c.tok);
+
+    if (tok < 0) return 0;
+    if (tok >= n)
+        return err_set(e, ERR_INTERNAL, "the engine gave token %d, the vocabulary has %d: the tokenizer beside the "
+                       "model is another model's", tok, n);
+    return choice_token(ch, tok, NULL, over, e);
+}
+
 /* Give the pieces in `box` to the choice that runs. */
 static int show(struct gen *g, const struct buf *box, bool *over, struct err *e)
 {
-    struct unpack u = unpack_init(buf_text(box));
+    struct unpack  u  = unpack_init(buf_text(box));
+    struct choice *ch = &g->rq->choice[g->choice];
 
-    while (g->rq->embd && u.n) embd_states(g->rq, unpack_str(&u));
     while (u.n && !*over) {
-        int rc = choice_bytes(&g->rq->choice[g->choice], unpack_str(&u), over, e);
+        int32_t    tok  = unpack_i32(&u);
+        struct str text = unpack_str(&u);
+        int        rc   = 0;
+        if (g->rq->embd) embd_states(g->rq, text);
+        else rc = g->s->tok_out ? show_token(ch, tok, over, e) : choice_bytes(ch, text, over, e);
         if (rc < 0) return rc;
     }
     return 0;
@@ -308,6 +338,7 @@ static int end_choice(struct gen *g, const struct engine_gen_result *result, str
     struct choice *ch = &rq->choice[g->choice];
     if (!ch->done) {
         if (result->n_prompt >= 0) rq->n_prompt = result->n_prompt; // who tokenises counts
+        if (result->n_cached > 0) rq->n_cached = result->n_cached;
         bool full = result->end == ENGINE_END_LENGTH;
         int  rc   = choice_end(ch, full ? CHAT_FINISH_LENGTH : CHAT_FINISH_STOP, e);
         if (rc < 0) return rc;
@@ -337,7 +368,7 @@ bool gen_step(struct session *s)
     (void)got; // nothing there is fine
     pthread_mutex_lock(&g->lock);
     box = g->box; // take the box away, leave an empty one
-    buf_init(&g->box, PIECE_BYTES + 4);
+    buf_init(&g->box, PIECE_BYTES + 8);
     ended      = g->state == GEN_ENDED;
     result     = g->result;
     engine_rc  = g->rc;
@@ -348,6 +379,7 @@ bool gen_step(struct session *s)
     pthread_cond_broadcast(&g->wake);
     pthread_mutex_unlock(&g->lock);
     if (ended) drop_prompt(g);
+    if (ended && engine_rc == -ERR_ENGINE_GONE) s->broken = true;
     if (again) s->c.ops->abort(s->c.engine);
 
     if (g->rq && open_end(g)) {

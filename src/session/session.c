@@ -26,6 +26,7 @@ int session_new(const struct session_conf *c, struct session **ret, struct err *
     c->ops->info(c->engine, &s->info);
     buf_init(&s->out, LIM_CHAN_OUT);
     map_init(&s->salt, LIM_SALTS);
+    s->tok_out = forwards(s) || (s->info.caps & ENGINE_TOK_OUT && c->tok);
     int rc = encodes(s) ? enc_new(s, e) : forwards(s) ? fwd_new(s, e) : gen_new(s, e);
     if (rc < 0) {
         session_free(s);
@@ -318,6 +319,11 @@ const struct buf *session_out(const struct session *s)
 void session_sent(struct session *s)
 {
     buf_clear(&s->out);
+}
+
+bool session_broken(const struct session *s)
+{
+    return s->broken;
 }
 
 int session_running(const struct session *s)

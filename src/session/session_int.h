@@ -102,6 +102,8 @@ struct session {
     struct map             salt;    // names of salts to their numbers (sess_salt.c)
     uint64_t               n_salt;  // numbers given
     struct gen            *gen;     // engines with a loop of their own
+    bool                   tok_out; // answers come as token ids, not as text
+    bool                   broken;  // session_broken
     struct enc            *enc;     // encoders
 };
 
