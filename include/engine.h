@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 struct err;    // base/err.h: filled once on failure
+struct tok;    // token/tok.h
 struct engine; // an engine's own state; each engine defines its own
 
 #define ENGINE_API 1 // changes when a struct below does
@@ -56,6 +57,7 @@ struct engine_conf {
     int                       n_seq;    // sequences that should run at once, >= 1
     int                       n_batch;  // most tokens of one forward, >= 1
     int64_t                   kv_bytes; // ceiling of the KV cache; 0: n_seq sequences of n_ctx
+    const void               *own;      // options of this engine alone, as its header says; or NULL
 };
 
 /* What the opened engine is. Strings are borrowed from the engine. */
@@ -72,6 +74,9 @@ struct engine_info {
     uint64_t    n_param;      // parameters; 0 when unknown
     uint64_t    weight_bytes; // resident weights
     uint64_t    kv_bytes;     // the KV cache in all
+    int         n_prompt;     // most tokens of a prompt where that is less than n_ctx; 0: it is not
+    const struct tok *tok;    // a vocabulary that the engine found itself (token/tok.h); NULL: none
+    const char *chat_template; // the template that came with it, or NULL
 };
 
 /* --- forward --- */

@@ -11,7 +11,8 @@ struct settings {
     /* what to serve */
     struct opt_list model;  // paths
     struct opt_list alias;  // n-th: id of the n-th model
-    const char     *engine; // "auto", "cpu", "script:FILE"
+    const char     *engine; // "auto", "cpu", "script:FILE", "axera:PATH"
+    struct opt_list child;  // KEY=VALUE for the program of "axera:"
 
     /* where */
     const char     *host;

@@ -2,12 +2,14 @@
 #include "prog/models.h"
 
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/limits.h"
 #include "base/utf8.h"
 #include "chat/split.h"
 #include "chat/tmpl.h"
+#include "engines/axera/axera_plan.h"
 #include "os/fd.h"
 
 static const char *base_name(const char *path)
@@ -26,6 +28,7 @@ static int choose_id(const struct settings *s, int i, struct model_spec *m, stru
     if (i < s->alias.n) id = str_c(s->alias.v[i]);
     else if (str_ends(id, STR(".gguf"))) id.n -= 5;
     else if (str_ends(id, STR(".script"))) id.n -= 7;
+    else if (str_ends(id, STR(".sh"))) id.n -= 3;
     if (id.n == 0 || id.n > LIM_MODEL_NAME || !utf8_valid(id))
         return err_set(e, ERR_BAD_CONFIG, "%s: the model's name is %zu bytes, 1 to %d of UTF-8 are "
                        "allowed; choose one with --alias", m->path, id.n, LIM_MODEL_NAME);
@@ -83,16 +86,28 @@ static int check_unique(const struct model_spec *m, int n, struct err *e)
     return 0;
 }
 
+/* What is opened for a model that a child runs, so that a path that is not there is refused at once: its run
+ * script, or the config.json of its folder. */
+static const char *axera_file(const char *path, struct arena *a)
+{
+    struct stat st;
+
+    if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode)) return path;
+    struct str z = arena_printf(a, "%s/config.json", path);
+    return z.p ? z.p : path;
+}
+
 int models_open(const struct settings *s, struct arena *a, struct model_spec **ret, int *n_ret,
                 struct err *e)
 {
     struct str  engine = str_c(s->engine);
     bool        script = str_starts(engine, STR("script:"));
-    const char *file   = script ? s->engine + 7 : NULL;
-    int         n      = script ? 1 : s->model.n;
+    bool        axera  = str_starts(engine, STR(AXERA_CALL));
+    const char *file   = script ? s->engine + 7 : axera ? axera_file(s->engine + strlen(AXERA_CALL), a) : NULL;
+    int         n      = file ? 1 : s->model.n;
 
-    if (!script && !str_eq(engine, STR("auto")) && !str_eq(engine, STR("cpu")))
-        return err_set(e, ERR_BAD_CONFIG, "--engine: \"%.60s\" is not known; auto, cpu and script:FILE are",
+    if (!file && !str_eq(engine, STR("auto")) && !str_eq(engine, STR("cpu")))
+        return err_set(e, ERR_BAD_CONFIG, "--engine: \"%.60s\" is not known; auto, cpu, script:FILE and axera:PATH are",
                        s->engine);
     if (n == 0)
         return err_set(e, ERR_BAD_CONFIG, "no model: name a GGUF file with --model FILE");
@@ -107,8 +122,9 @@ int models_open(const struct settings *s, struct arena *a, struct model_spec **r
     if (!m) return err_nomem(e, "opening models");
     for (int i = 0; i < n; i++) m[i].fd = -1;
     for (int i = 0; i < n; i++) {
-        m[i].path = script ? file : s->model.v[i];
+        m[i].path = file ? file : s->model.v[i];
         m[i].base = base_name(m[i].path);
+        if (axera && str_eq(str_c(m[i].base), STR("config.json"))) m[i].base = base_name(s->engine + strlen(AXERA_CALL));
         int rc = fd_open_file(m[i].path, &m[i].fd, &m[i].size, e);
         if (rc == 0) rc = choose_id(s, i, &m[i], a, e);
         if (rc == 0) rc = open_template(s, i, &m[i], e);

@@ -7,6 +7,8 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "engines/axera/axera_plan.h"
+#include "engines/axera/engine_axera.h"
 #include "engines/cpu/engine_cpu.h"
 #include "engines/script/script.h"
 #include "model/gguf.h"
@@ -26,6 +28,10 @@ static int choose(const struct settings *s, const struct engine_file *file, cons
 
     bool is_auto = str_eq(str_c(s->engine), STR("auto"));
 
+    if (str_starts(str_c(s->engine), STR(AXERA_CALL))) {
+        *ret = &engine_axera;
+        return 0;
+    }
     *ret = &engine_cpu;
     if (!str_starts(str_c(s->engine), STR("script:")) &&
         !(is_auto && str_ends(str_c(file->name), STR(".script"))))
@@ -71,12 +77,10 @@ static int named_template(struct serve_model *m, const struct settings *s, const
 }
 
 /* The model's own template if it has one that compiles, else the built-in one that suits it. */
-static int find_template(struct serve_model *m, const struct gguf *g, const char *id, struct str *text,
+static int find_template(struct serve_model *m, const struct gguf *g, struct str own, const char *id, struct str *text,
                          struct err *e)
 {
-    struct str own;
-
-    if (g && gguf_str(g, "tokenizer.chat_template", &own)) {
+    if (own.p || (g && gguf_str(g, "tokenizer.chat_template", &own))) {
         *text = arena_str(&m->arena, own);
         if (!text->p) return err_nomem(e, "reading the chat template");
         if (tmpl_compile(str_c(id), *text, &m->tmpl, e) == 0) return 0;
@@ -96,17 +100,20 @@ static int open_tok(struct serve_model *m, const struct settings *s, const struc
     struct gguf *g  = NULL;
     int          rc = 0;
 
-    if (i->caps & ENGINE_BYTES) {
-        rc = tok_from_bytes(&m->tok, e);
+    if (i->tok) {
+        m->tok = i->tok;
+    } else if (i->caps & ENGINE_BYTES) {
+        rc = tok_from_bytes(&m->own_tok, e);
     } else if (i->caps & ENGINE_FORWARD) {
         rc = gguf_open(file->fd, file->size, file->name, &g, e);
-        if (rc == 0) rc = tok_from_gguf(g, &m->tok, e);
-        if (rc == 0 && tok_n(m->tok) > i->n_vocab)
+        if (rc == 0) rc = tok_from_gguf(g, &m->own_tok, e);
+        if (rc == 0 && tok_n(m->own_tok) > i->n_vocab)
             rc = err_set(e, ERR_BAD_FILE, "%s: the vocabulary has %d tokens, the model's output %d", file->name,
-                         tok_n(m->tok), i->n_vocab);
+                         tok_n(m->own_tok), i->n_vocab);
     }
+    if (m->own_tok) m->tok = m->own_tok;
     if (rc == 0) rc = named_template(m, s, file, n_file, template_text, e);
-    if (rc == 1) rc = find_template(m, g, id, template_text, e);
+    if (rc == 1) rc = find_template(m, g, str_c(i->chat_template), id, template_text, e);
     gguf_close(g);
     return rc;
 }
@@ -125,6 +132,7 @@ static int describe(struct serve_model *m, const struct engine_info *i, const st
     m->info.can = (caps->usable ? CHAT_CAN_CHAT : 0) | (caps->tools ? CHAT_CAN_TOOLS : 0) |
                   (caps->thinking || caps->opens_think ? CHAT_CAN_THINK : 0) | CHAT_CAN_CHOICES;
     if (fwd) m->info.can |= CHAT_CAN_LOGPROBS | CHAT_CAN_SEED | CHAT_CAN_SAMPLING | CHAT_CAN_BIAS | CHAT_CAN_TOK_IN;
+    if (i->caps & ENGINE_TOK_IN) m->info.can |= CHAT_CAN_TOK_IN;
     if (i->caps & ENGINE_SAMPLING) m->info.can |= CHAT_CAN_SAMPLING;
     if (i->caps & ENGINE_SEED) m->info.can |= CHAT_CAN_SEED;
     return m->info.fingerprint.p ? 0 : err_nomem(e, "describing the model");
@@ -141,7 +149,13 @@ int serve_model_open(const struct settings *s, const char *id, const struct engi
                                  .n_ctx = s->ctx ? (int)s->ctx : CTX_DEFAULT, .n_seq = (int)s->parallel,
                                  .n_batch = (int)s->batch, .kv_bytes = s->kv_bytes };
 
+    struct axera_own axera = { .option = s->child.v, .n_option = s->child.n };
+
     if (ec.n_batch < ec.n_seq) ec.n_batch = ec.n_seq;
+    if (str_starts(str_c(s->engine), STR(AXERA_CALL))) {
+        axera.path = s->engine + strlen(AXERA_CALL);
+        ec.own     = &axera;
+    }
     arena_init(&m.arena, MIB(64));
     int rc = choose(s, file, &m.ops, e);
     if (rc == 0) rc = m.ops->open(&ec, &m.engine, e);
@@ -177,7 +191,7 @@ void serve_model_close(struct serve_model *m)
 {
     session_free(m->session);
     tmpl_free(m->tmpl);
-    tok_free(m->tok);
+    tok_free(m->own_tok);
     if (m->ops && m->engine) m->ops->close(m->engine);
     arena_release(&m->arena);
 }

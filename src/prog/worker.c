@@ -11,7 +11,10 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "engines/axera/axera_plan.h"
+#include "engines/axera/engine_axera.h"
 #include "os/chan.h"
+#include "os/keeper.h"
 #include "os/proc.h"
 #include "os/sandbox.h"
 #include "prog/prog.h"
@@ -204,6 +207,21 @@ static int report(struct worker *w, int load_rc, const struct err *why, struct e
     return rc < 0 ? rc : chan_flush_wait(w->sup, START_MS, e);
 }
 
+/* For a model that another program runs: the process that may start it, as one more file of the model. */
+static int start_keeper(struct worker *w, struct err *e)
+{
+    int   pair[2];
+    pid_t pid;
+
+    if (w->n_file == FILES_MAX) return err_set(e, ERR_PROTOCOL, "too many files");
+    int rc = keeper_pair(pair, e);
+    if (rc < 0) return rc;
+    rc = proc_spawn("keeper", w->id.p, pair[1], &pid, e);
+    close(pair[1]);
+    w->file[w->n_file++] = (struct engine_file){ .name = AXERA_KEEPER, .fd = pair[0] };
+    return rc;
+}
+
 static int start(struct worker *w, struct err *e)
 {
     struct err why;
@@ -214,6 +232,8 @@ static int start(struct worker *w, struct err *e)
     if (rc < 0) return rc;
     log_init((enum log_level)w->s.log_level, arena_printf(&w->arena, "worker[" STR_FMT "]", STR_ARG(w->id)).p);
 
+    if (str_starts(str_c(w->s.engine), STR(AXERA_CALL))) rc = start_keeper(w, e);
+    if (rc < 0) return rc;
     rc = sandbox_enter(SANDBOX_WORKER_LOAD, &landlock, e); // rights go before the first byte is read
     if (rc < 0) return rc;
     log_debug("sandbox", "landlock=%s", landlock ? "yes" : "no");

@@ -35,7 +35,7 @@ static int init_split(struct choice *ch, struct err *e)
     c.prompt   = ch->rq->text;
     c.choice   = ch->index;
     c.seed     = r->params.seed + (uint64_t)ch->index;
-    c.turn_marks = !s->c.tok; // text engines may let them through
+    c.turn_marks = !s->c.tok || !(s->info.caps & (ENGINE_FORWARD | ENGINE_TOK_OUT)); // text engines may let them through
     return split_new(&c, &ch->split, e);
 }
 
@@ -173,7 +173,7 @@ int choice_end(struct choice *ch, enum chat_finish why, struct err *e)
     int hit = -1, rc = 0;
 
     buf_clear(&ch->piece);
-    if (ch->rq->s->c.tok) tok_stream_end(&ch->stream, &ch->piece);
+    if (ch->rq->s->c.tok && !ch->in_bytes) tok_stream_end(&ch->stream, &ch->piece);
     else utf8_stream_end(&ch->bytes, &ch->piece);
     if (ch->piece.failed) return err_nomem(e, "ending an answer");
     rc = pass(ch, buf_text(&ch->piece), &hit, e);
@@ -222,6 +222,7 @@ int choice_bytes(struct choice *ch, struct str bytes, bool *over, struct err *e)
     int hit = -1;
 
     ch->n_gen++;
+    ch->in_bytes = true;
     if (ch->split && split_in_reasoning(ch->split)) ch->n_reasoning++;
     buf_clear(&ch->piece);
     utf8_stream_put(&ch->bytes, bytes, &ch->piece);

@@ -15,6 +15,7 @@
 
 #define BOX_BYTES KIB(64) // text that the engine is ahead of the worker; then it waits. It bounds a step's events
 #define PIECE_BYTES MIB(16) // one piece; it always fits into an empty box
+#define PIECE_HEAD 8 // of a piece in the box: token and length
 #define ABORT_AGAIN_MS 20
 
 enum gen_state { GEN_IDLE, GEN_RUNNING, GEN_ENDED, GEN_QUIT };
@@ -38,7 +39,7 @@ struct gen {
     enum gen_state           state;
     struct engine_gen        job;
     bool                     stop; // what comes now is not wanted
-    struct buf               box;  // pieces: u32 length, bytes
+    struct buf               box;  // pieces: i32 token, string
     struct engine_gen_result result;
     int                      rc;
     struct err               err;
@@ -59,12 +60,12 @@ static bool on_piece(void *ctx, const struct engine_piece *piece)
     struct gen *g = ctx;
 
     pthread_mutex_lock(&g->lock);
-    while (!g->stop && g->box.n && g->box.n + piece->n + 4 > BOX_BYTES)
+    while (!g->stop && g->box.n && g->box.n + piece->n + PIECE_HEAD > BOX_BYTES)
         pthread_cond_wait(&g->wake, &g->lock);
     bool go_on = !g->stop;
     if (go_on) {
-        pack_u32(&g->box, (uint32_t)piece->n);
-        buf_put(&g->box, piece->text, piece->n);
+        pack_i32(&g->box, piece->tok);
+        pack_str(&g->box, (struct str){ piece->text, piece->n });
         go_on = !g->box.failed;
     }
     pthread_mutex_unlock(&g->lock);
@@ -106,7 +107,7 @@ int gen_new(struct session *s, struct err *e)
     if (!g) return err_nomem(e, "starting a session");
     g->s        = s;
     g->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    buf_init(&g->box, PIECE_BYTES + 4);
+    buf_init(&g->box, PIECE_BYTES + PIECE_HEAD);
     pthread_mutex_init(&g->lock, NULL);
     pthread_cond_init(&g->wake, NULL);
     if (g->event_fd < 0 || pthread_create(&g->thread, NULL, gen_thread, g) != 0) {
@@ -250,7 +251,11 @@ static int show(struct gen *g, const struct buf *box, bool *over, struct err *e)
     struct unpack u = unpack_init(buf_text(box));
 
     while (u.n && !*over) {
-        int rc = choice_bytes(&g->rq->choice[g->choice], unpack_str(&u), over, e);
+        struct choice *ch   = &g->rq->choice[g->choice];
+        int32_t        tok  = unpack_i32(&u);
+        struct str     text = unpack_str(&u);
+        bool           ids  = g->s->info.caps & ENGINE_TOK_OUT && tok >= 0;
+        int            rc   = ids ? choice_token(ch, tok, NULL, over, e) : choice_bytes(ch, text, over, e);
         if (rc < 0) return rc;
     }
     return 0;
@@ -296,7 +301,7 @@ bool gen_step(struct session *s)
     (void)got; // nothing there is fine
     pthread_mutex_lock(&g->lock);
     box = g->box; // take the box away, leave an empty one
-    buf_init(&g->box, PIECE_BYTES + 4);
+    buf_init(&g->box, PIECE_BYTES + PIECE_HEAD);
     ended      = g->state == GEN_ENDED;
     result     = g->result;
     engine_rc  = g->rc;

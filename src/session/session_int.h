@@ -35,6 +35,7 @@ struct choice {
     struct held_lp   *held;     // [n_held] waiting for their text
     size_t            n_held, cap_held;
     int               n_gen, n_reasoning;
+    bool              in_bytes; // the engine gave text, though there is a vocabulary
     bool              begun; // its first sampled token has come
     bool              done;
 };
