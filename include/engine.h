@@ -40,6 +40,20 @@ enum engine_cap {
     ENGINE_THINKING = 1 << 7, // generate can switch the model's thinking itself
     ENGINE_ABORT    = 1 << 8, // abort takes effect between tokens, else only at the run's end
     ENGINE_BYTES    = 1 << 9, // no vocabulary of its own: token ids are bytes, then end-of-text (256)
+    ENGINE_CHAT_IN  = 1 << 16, // generate takes conversations and nothing else: the runtime has the template
+    ENGINE_KNOBS    = 1 << 17, // engine_info.knobs says what a request may set; it is refused when it sets more
+};
+
+/* Sampling that a runtime obeys for each run (ENGINE_KNOBS). */
+enum engine_knob {
+    ENGINE_KNOB_TEMPERATURE = 1 << 0,
+    ENGINE_KNOB_TOP_P       = 1 << 1,
+    ENGINE_KNOB_TOP_K       = 1 << 2,
+    ENGINE_KNOB_MIN_P       = 1 << 3,
+    ENGINE_KNOB_REPEAT      = 1 << 4,
+    ENGINE_KNOB_FREQUENCY   = 1 << 5,
+    ENGINE_KNOB_PRESENCE    = 1 << 6,
+    ENGINE_KNOB_SEED        = 1 << 7,
 };
 
 /* One open file of the model. The first is the model itself; others lie beside it. */
@@ -74,6 +88,7 @@ struct engine_info {
     uint64_t    n_param;      // parameters; 0 when unknown
     uint64_t    weight_bytes; // resident weights
     uint64_t    kv_bytes;     // the KV cache in all
+    uint32_t    knobs;        // enum engine_knob, with ENGINE_KNOBS
     int         n_prompt;     // most tokens of a prompt where that is less than n_ctx; 0: it is not
     const struct tok *tok;    // a vocabulary that the engine found itself (token/tok.h); NULL: none
     const char *chat_template; // the template that came with it, or NULL
@@ -108,10 +123,20 @@ struct engine_sampling {
     int64_t seed; // -1: none asked
 };
 
+struct engine_msg {
+    const char *role; // "system", "user", "assistant"
+    const char *text; // [n] UTF-8
+    size_t      n;
+};
+
 struct engine_gen {
+    const struct engine_msg *msg;   // [n_msg] with ENGINE_CHAT_IN, else NULL
+    int                    n_msg;
+    const char            *kwargs;  // [n_kwargs] with msg: the template's variables, a JSON object; or NULL
+    size_t                 n_kwargs;
     const int32_t         *tok;      // [n_tok], or NULL
     int                    n_tok;
-    const char            *text;     // [n_text] bytes of UTF-8, or NULL; one of the two is given
+    const char            *text;     // [n_text] bytes of UTF-8, or NULL; one of the three is given
     size_t                 n_text;
     int                    n_max;    // most tokens to generate, >= 1
     bool                   thinking; // with ENGINE_THINKING

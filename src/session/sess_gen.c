@@ -214,10 +214,14 @@ static void run(struct gen *g)
     const struct chat_params *p  = &rq->r.params;
     bool                      toks = g->s->info.caps & ENGINE_TOK_IN && rq->prompt.n;
 
+    bool msgs = rq->r.kind == CHAT_KIND_CHAT && g->s->info.caps & ENGINE_CHAT_IN;
+
     g->reads = rq;
     pthread_mutex_lock(&g->lock);
     assert(g->state == GEN_IDLE);
     g->job = (struct engine_gen){
+        .msg = msgs ? rq->msg : NULL, .n_msg = msgs ? rq->r.n_msg : 0,
+        .kwargs = msgs ? rq->r.template_kwargs.p : NULL, .n_kwargs = msgs ? rq->r.template_kwargs.n : 0,
         .tok = toks ? rq->prompt.id : NULL, .n_tok = toks ? (int)rq->prompt.n : 0,
         .text = toks ? NULL : rq->text.p, .n_text = toks ? 0 : rq->text.n,
         .n_max = rq->r.n_max > 0 ? rq->r.n_max : g->s->info.n_ctx, .thinking = true,

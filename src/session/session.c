@@ -101,21 +101,6 @@ void sess_choice_ended(struct choice *ch)
 
 /* --- coming and going --- */
 
-/* What this engine cannot do is refused by name, never half served. */
-static int check_caps(const struct session *s, const struct chat_req *r, struct err *e)
-{
-    if (forwards(s)) return 0;
-    if (r->logprobs)
-        return err_param(e, ERR_UNSUPP_PARAM, "logprobs", "logprobs are not available from this model's engine");
-    if (r->params.n_bias)
-        return err_param(e, ERR_UNSUPP_PARAM, "logit_bias", "logit_bias is not available with this model's engine");
-    if (r->n_prompt_tok && !(s->info.caps & ENGINE_TOK_IN))
-        return err_param(e, ERR_UNSUPP_PARAM, "prompt", "this model's engine takes text, not token ids");
-    if (r->ignore_eos)
-        return err_param(e, ERR_UNSUPP_PARAM, "ignore_eos", "ignore_eos is not available with this model's engine");
-    return 0;
-}
-
 static int take(struct session *s, uint32_t id, const struct chat_req *r, struct arena *a, struct err *e)
 {
     struct sess_req *rq = mem_zalloc(sizeof *rq + sizeof rq->choice[0] * (size_t)r->n_choice);
@@ -136,7 +121,7 @@ static int take(struct session *s, uint32_t id, const struct chat_req *r, struct
     rq->since_us = clock_mono_us();
     ids_init(&rq->prompt, LIM_CTX);
 
-    int rc = check_caps(s, &rq->r, e);
+    int rc = sess_check_caps(rq, e);
     if (rc == 0) rc = sess_prompt(rq, e);
     for (int i = 0; rc == 0 && i < r->n_choice; i++) rc = choice_init(&rq->choice[i], rq, i, e);
     if (rc == 0) rc = forwards(s) ? fwd_submit(rq, e) : gen_submit(rq, e);

@@ -48,6 +48,7 @@ struct sess_req {
     struct chat_req   r;
     struct ids        prompt;      // tokens; empty for text engines
     struct str        text;        // rendered prompt
+    struct engine_msg *msg;        // [r.n_msg] the conversation, for engines that take it; else NULL
     int               n_bos;       // tokens at the head that are not the client's
     int               n_prompt, n_cached;
     bool              started;     // START went out
@@ -81,6 +82,10 @@ NODISCARD int sess_prompt(struct sess_req *rq, struct err *e);
 /* A conversation as the model sees it: its text, in a, and its tokens appended to *ids (NULL: not wanted). */
 NODISCARD int sess_render(struct session *s, const struct chat_req *r, struct arena *a, struct ids *ids,
                           struct str *text, struct err *e);
+
+/* sess_caps.c: what this engine cannot do is refused by name, never half served. Fills rq->msg for engines that
+ * take conversations. */
+NODISCARD int sess_check_caps(struct sess_req *rq, struct err *e);
 
 /* sess_choice.c */
 NODISCARD int  choice_init(struct choice *ch, struct sess_req *rq, int index, struct err *e);

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import tempfile
 
 import cli_rig
@@ -79,3 +80,45 @@ def console(gen=1, answers=None, options=(), wait=True, script=None, flags=(), *
 
 def all_gone(folder):
     until("no child is left", lambda: all(gone(p) for p in folder.pids()))
+
+
+def words_of(env, options):
+    return [w for k, v in env.items() for w in ("--child", f"env={k}={v}")] + \
+           [w for o in options for w in ("--child", o)]
+
+
+def axllm(answers=None, options=(), wait=True, tokenizer=True, flags=(), **env):
+    """A server with an axllm child, from a folder."""
+    folder = Folder()
+    folder.program("fake_axllm.py", "axllm")
+    if tokenizer:
+        folder.tokenizer("tok")
+    folder.write("config.json", json.dumps({"model_name": "fake", "url_tokenizer_model": "tok/tokenizer.json"}))
+    env = {"FAKE_LOG": folder.log, **env}
+    if answers is not None:
+        env["FAKE_ANSWERS"] = json.dumps(answers)
+    server = Server("--engine", "axera:" + folder.path, "--alias", "m", *words_of(env, options), *flags, wait=wait)
+    server.fake = folder
+    return server
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def api(form="generate", answers=None, options=(), wait=True, flags=(), **env):
+    """A server with a main_api child."""
+    folder = Folder()
+    folder.program("fake_api.py", "main_api_axcl_aarch64")
+    folder.tokenizer()
+    run = folder.write("run_api.sh", CTX_SCRIPT.format(program="main_api_axcl_aarch64"))
+    port = free_port()
+    env = {"FAKE_LOG": folder.log, "FAKE_PORT": port, "FAKE_FORM": form, **env}
+    if answers is not None:
+        env["FAKE_ANSWERS"] = json.dumps(answers)
+    server = Server("--engine", "axera:" + run, "--alias", "m",
+                    *words_of(env, [*options, f"http-port={port}"]), *flags, wait=wait)
+    server.fake = folder
+    return server

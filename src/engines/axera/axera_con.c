@@ -146,12 +146,6 @@ void axera_con_line(struct engine *en, struct str line)
     struct axera_con *c = &en->con;
     int               n;
 
-    c->sign_us = clock_mono_us();
-    if (c->state == AXERA_CON_BOOT) {
-        if (axera_log_number(line, "max_token_len", &n) && n > 0) en->n_ctx = n;
-        if (axera_log_number(line, "prefill_token_num", &n) && n > 0) en->n_prompt_max = n;
-        if (axera_log_number(line, "prefill_max_token_num", &n) && n > 0) en->n_prompt_max = n;
-    }
     if (str_find(line, STR("GetKVCache")) != SIZE_MAX && axera_log_number(line, "precompute_len", &n))
         c->precompute = n;
 }
@@ -221,7 +215,7 @@ int axera_con_tick(struct engine *en)
 
 /* --- runs --- */
 
-static void begin(struct engine *en, const struct engine_gen *gen)
+void axera_con_prepare(struct engine *en, const struct engine_gen *gen)
 {
     struct axera_con *c = &en->con;
 
@@ -240,6 +234,14 @@ static void begin(struct engine *en, const struct engine_gen *gen)
     c->int_us     = 0;
     c->stop_us    = 0;
     c->precompute = -1;
+    if (en->tok) tok_stream_init(&c->stream, en->tok, false);
+}
+
+static void begin(struct engine *en, const struct engine_gen *gen)
+{
+    struct axera_con *c = &en->con;
+
+    axera_con_prepare(en, gen);
     if (en->kind == AXERA_CTX && !(en->o.history == AXERA_EXTEND && extends(c))) {
         c->state = AXERA_CON_RESET;
         send_line(en, "reset\n");

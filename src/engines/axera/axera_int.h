@@ -47,6 +47,7 @@ struct axera_con {
     int32_t              held[3];  // a list that may be a chunk or the total
     bool                 has_held;
     struct ids           total;
+    struct tok_stream    stream; // of chunks to text, for children that hand text on
     bool                 has_total;
     uint64_t             sign_us;  // last sign of life
     uint64_t             int_us;   // last SIGINT
@@ -78,17 +79,23 @@ struct engine {
     struct axera_log  log;
     struct axera_conn conn[AXERA_CONNS];
     int             n_ctx, n_prompt_max; // tokens, 0: not known
+    uint32_t        knobs; // enum engine_knob
     char            uid[24];
     int             n_uid;
     struct axera_con con;
 
     /* HTTP children */
+    pthread_mutex_t call_lock; // one CONNECT at a time
+    pthread_t       health;
+    bool            has_health;
     bool            linked; // an answer to CONNECT has come
     int             link;   // the connection, or -1
     char            link_why[64];
     int             drain;  // the connection of a cancelled run that is still being answered, or -1
     uint64_t        drain_us;
     int             abort_fd; // eventfd: readable while the run is to end
+    bool            openai;   // AXERA_API: which form it has
+    char            model[128]; // what the child calls it
 };
 
 /* engine_axera.c; the caller holds the lock */
@@ -104,6 +111,8 @@ void axera_con_output(struct engine *en); // bytes came
 int  axera_con_tick(struct engine *en);   // time passed; milliseconds until the next call, -1: any
 int  axera_con_generate(struct engine *en, const struct engine_gen *gen, engine_piece_fn *fn, void *ctx,
                         struct engine_gen_result *ret, struct err *e);
+/* A new run of this prompt: its ticket, nothing generated yet. */
+void axera_con_prepare(struct engine *en, const struct engine_gen *gen);
 /* The child decoded these: generated ids. */
 void axera_con_ids(struct engine *en, const struct ids *ids);
 
@@ -113,7 +122,9 @@ void axera_tok_read(struct engine *en, struct axera_conn *c);
 void axera_tok_close(struct axera_conn *c);
 
 /* axera_api.c: HTTP children. The caller does not hold the lock. */
-int axera_api_open(struct engine *en, struct err *e); // wait until it answers, and ask what it is
+/* A thread that asks an idle child now and then whether it is there. */
+NODISCARD int axera_api_watch(struct engine *en, struct err *e);
+NODISCARD int axera_api_open(struct engine *en, struct err *e); // wait until it answers, and ask what it is
 int axera_api_generate(struct engine *en, const struct engine_gen *gen, engine_piece_fn *fn, void *ctx,
                        struct engine_gen_result *ret, struct err *e);
 

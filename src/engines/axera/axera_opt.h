@@ -20,8 +20,9 @@ const char *axera_kind_name(int kind);
 enum { AXERA_RESET, AXERA_EXTEND };     // order of history's words
 enum { AXERA_NONE, AXERA_FIRST };       // of reset-ids'
 enum { AXERA_ARRAY, AXERA_OBJECT };     // of messages'
-enum { AXERA_GENERATE, AXERA_OPENAI };  // of api's
+enum { AXERA_GUESS, AXERA_GENERATE, AXERA_OPENAI }; // of api's
 enum { AXERA_TICKET, AXERA_TEXT };      // of send's
+enum { AXERA_REFUSE, AXERA_IGNORE };    // of sampling's
 
 struct axera_opts {
     int         kind;      // enum axera_kind
@@ -31,9 +32,9 @@ struct axera_opts {
     int         n_env;
     int64_t     port;      // of the tokenizer server for the child; 0: any
     int64_t     http_port; // of the child's HTTP; 0: any where the child takes one, 8000 where it is fixed
-    int64_t     start_s, stall_s, cancel_s; // 0 start_s: by the size of the model
+    int64_t     start_s, stall_s, cancel_s, health_s; // 0 start_s: by the size of the model
     int64_t     ctx, prompt; // tokens; 0: what the child says
-    int         history, reset_ids, messages, api, send;
+    int         history, reset_ids, messages, api, send, sampling;
     bool        old_uid_error; // {"error"} with status 200 for an unknown uid
 };
 

@@ -102,7 +102,12 @@ static bool decode(struct engine *en, const struct ask *k, struct buf *b)
         axera_con_ids(en, &ids);
         buf_byte(&text, '.');
     } else if (fine) {
-        fine = tok_decode(en->tok, ids.id, ids.n, false, &text, &e) == 0;
+        bool told = en->con.has_total;
+        axera_con_ids(en, &ids);
+        bool total = en->con.has_total && !told;
+        if (en->con.state != AXERA_CON_RUN || total) fine = tok_decode(en->tok, ids.id, ids.n, false, &text, &e) == 0;
+        else // a chunk may end inside a character: what is left of it comes with the next
+            for (size_t i = 0; i < ids.n; i++) tok_stream_put(&en->con.stream, ids.id[i], &text);
     }
     buf_str(b, STR("{\"text\": "));
     json_put_str(b, buf_text(&text));

@@ -25,6 +25,11 @@
 
 /* --- small things --- */
 
+static bool console(const struct engine *en)
+{
+    return en->kind == AXERA_MAIN || en->kind == AXERA_CTX;
+}
+
 void axera_wake(struct engine *en)
 {
     uint64_t one  = 1;
@@ -108,11 +113,11 @@ static void on_line(void *ctx, struct str line)
     int            n;
 
     TRACE(TRACE_ENGINE, "child: " STR_FMT, STR_ARG(line));
-    if (en->kind == AXERA_MAIN || en->kind == AXERA_CTX) {
-        axera_con_line(en, line);
-        return;
-    }
+    en->con.sign_us = clock_mono_us();
+    if (en->opened) axera_con_line(en, line);
+    if (en->opened) return;
     if (axera_log_number(line, "max_token_len", &n) && n > 0) en->n_ctx = n;
+    if (axera_log_number(line, "prefill_token_num", &n) && n > 0) en->n_prompt_max = n;
     if (axera_log_number(line, "prefill_max_token_num", &n) && n > 0) en->n_prompt_max = n;
 }
 
@@ -127,7 +132,7 @@ static void on_output(struct engine *en)
         return;
     }
     axera_log_put(&en->log, (struct str){ bytes, (size_t)n }, on_line, en);
-    axera_con_output(en);
+    if (console(en)) axera_con_output(en);
 }
 
 /* What is left of a cancelled answer is read and dropped. */
@@ -143,7 +148,7 @@ static void on_drain(struct engine *en)
 
 static int tick(struct engine *en)
 {
-    return en->kind == AXERA_MAIN || en->kind == AXERA_CTX ? axera_con_tick(en) : -1;
+    return console(en) ? axera_con_tick(en) : -1;
 }
 
 static void turn(struct engine *en, int ms)
@@ -260,7 +265,7 @@ static int wait_ready(struct engine *en, struct err *e)
     uint64_t until = clock_mono_us() + (uint64_t)en->start_s * 1000000;
     int      rc    = 0;
 
-    if (en->kind == AXERA_API || en->kind == AXERA_AXLLM) return axera_api_open(en, e);
+    if (!console(en)) return axera_api_open(en, e);
     pthread_mutex_lock(&en->lock);
     while (!en->dead && en->con.state == AXERA_CON_BOOT)
         if (!axera_wait(en, until)) axera_die(en, ERR_ENGINE_GONE, "the child was not ready within %d s", en->start_s);
@@ -294,7 +299,7 @@ static int start(struct engine *en, const struct axera_own *own, struct err *e)
         log_warn("child_context", "tokens=%d why=\"the child does not tell; --child ctx=TOKENS does\"", CTX_UNTOLD);
     }
     pthread_mutex_unlock(&en->lock);
-    return 0;
+    return console(en) ? 0 : axera_api_watch(en, e);
 }
 
 static void ax_close(struct engine *en)
@@ -304,7 +309,9 @@ static void ax_close(struct engine *en)
         pthread_mutex_lock(&en->lock);
         en->quit = true;
         axera_wake(en);
+        pthread_cond_broadcast(&en->cond);
         pthread_mutex_unlock(&en->lock);
+        if (en->has_health) pthread_join(en->health, NULL);
         pthread_join(en->thread, NULL);
     }
     for (int i = 0; i < AXERA_CONNS; i++) axera_tok_close(&en->conn[i]);
@@ -320,6 +327,7 @@ static void ax_close(struct engine *en)
     tok_free(en->tok);
     pthread_cond_destroy(&en->cond);
     pthread_mutex_destroy(&en->lock);
+    pthread_mutex_destroy(&en->call_lock);
     arena_release(&en->arena);
     mem_free(en);
 }
@@ -342,6 +350,7 @@ static int ax_open(const struct engine_conf *conf, struct engine **ret, struct e
     pthread_cond_init(&en->cond, &attr);
     pthread_condattr_destroy(&attr);
     pthread_mutex_init(&en->lock, NULL);
+    pthread_mutex_init(&en->call_lock, NULL);
     arena_init(&en->arena, MIB(192));
     axera_log_init(&en->log);
     ids_init(&en->con.out, LIM_CTX);
@@ -361,11 +370,10 @@ static int ax_open(const struct engine_conf *conf, struct engine **ret, struct e
 
 static void ax_info(const struct engine *en, struct engine_info *ret)
 {
-    bool console = en->kind == AXERA_MAIN || en->kind == AXERA_CTX;
-
     *ret = (struct engine_info){
-        .caps = ENGINE_GENERATE | ENGINE_ABORT |
-                (console ? ENGINE_TOK_IN | ENGINE_TOK_OUT : ENGINE_TEXT_IN),
+        .caps = ENGINE_GENERATE | ENGINE_ABORT | (en->o.sampling == AXERA_REFUSE ? ENGINE_KNOBS : 0) |
+                (console(en) ? ENGINE_TOK_IN | ENGINE_TOK_OUT : en->kind == AXERA_API ? ENGINE_TOK_IN : ENGINE_CHAT_IN),
+        .knobs = en->knobs,
         .arch = axera_kind_name(en->kind), .quant = "vendor", .n_ctx = en->n_ctx, .n_seq = 1,
         .n_vocab = en->tok ? tok_n(en->tok) : 0, .n_prompt = en->n_prompt_max, .tok = en->tok,
         .chat_template = en->tmpl.p,
@@ -375,12 +383,14 @@ static void ax_info(const struct engine *en, struct engine_info *ret)
 static int ax_generate(struct engine *en, const struct engine_gen *gen, engine_piece_fn *fn, void *ctx,
                        struct engine_gen_result *ret, struct err *e)
 {
-    bool console = en->kind == AXERA_MAIN || en->kind == AXERA_CTX;
+    uint64_t n;
 
     pthread_mutex_lock(&en->lock);
     en->running = true;
+    ssize_t got = read(en->abort_fd, &n, sizeof n); // of the run before
+    (void)got;
     pthread_mutex_unlock(&en->lock);
-    int rc = console ? axera_con_generate(en, gen, fn, ctx, ret, e) : axera_api_generate(en, gen, fn, ctx, ret, e);
+    int rc = console(en) ? axera_con_generate(en, gen, fn, ctx, ret, e) : axera_api_generate(en, gen, fn, ctx, ret, e);
     pthread_mutex_lock(&en->lock);
     en->running  = false;
     en->con.stop = false;
