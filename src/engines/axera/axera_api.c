@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "engines/axera/axera_call.h"
 #include "json/json.h"
 #include "os/fd.h"
@@ -24,6 +25,7 @@
 #define POLL_MS    20
 #define READY_US   200000
 #define MISSES     3
+#define GONE_US    500000 // from a connection's end to the news that its child has ended
 #define DRAIN_S    10 // what is left of a cancelled answer may hold the next one for so long
 #define FAILED_TEXT "\xe6\xa8\xa1\xe5\x9e\x8b\xe8\xbf\x90\xe8\xa1\x8c\xe5\xa4\xb1\xe8\xb4\xa5" // "running the model failed"
 
@@ -147,6 +149,21 @@ static void take_object(struct talk *t, const struct json *root)
     if (str_eq(end, STR("length"))) finish(t, ENGINE_END_LENGTH);
 }
 
+/* Pieces may be cut inside a character: what is no UTF-8 becomes U+FFFD instead of failing the answer. */
+static int parse_event(struct str s, struct json_doc **ret, struct err *e)
+{
+    struct utf8_stream u = { 0 };
+    struct buf         b;
+
+    if (utf8_valid(s)) return json_parse(s, NULL, ret, e);
+    buf_init(&b, MIB(4));
+    utf8_stream_put(&u, s, &b);
+    utf8_stream_end(&u, &b);
+    int rc = b.failed ? err_nomem(e, "reading an event") : json_parse(buf_text(&b), NULL, ret, e);
+    buf_release(&b);
+    return rc;
+}
+
 static void take_line(struct talk *t)
 {
     struct str       s   = str_trim(buf_text(&t->line));
@@ -157,7 +174,7 @@ static void take_line(struct talk *t)
         s = str_trim(str_from(s, 5));
         if (str_eq(s, STR("[DONE]"))) {
             t->over = true;
-        } else if (s.n && json_parse(s, NULL, &doc, &e) < 0) {
+        } else if (s.n && parse_event(s, &doc, &e) < 0) {
             fail(t, ERR_UPSTREAM, STR("an event of its stream is no JSON"));
         } else if (s.n) {
             take_object(t, json_root(doc));
@@ -169,7 +186,7 @@ static void take_line(struct talk *t)
 
 static void take_events(struct talk *t, struct buf *body)
 {
-    for (size_t i = 0; i < body->n; i++) {
+    for (size_t i = 0; i < body->n && !t->failed; i++) {
         if (body->p[i] == '\n') take_line(t);
         else buf_byte(&t->line, body->p[i]);
     }
@@ -288,7 +305,7 @@ static void die(struct engine *en, const char *why)
 static bool aborted(struct engine *en)
 {
     pthread_mutex_lock(&en->lock);
-    bool is = en->con.stop || en->dead;
+    bool is = en->con.stop;
     pthread_mutex_unlock(&en->lock);
     return is;
 }
@@ -323,6 +340,20 @@ static int wait_drained(struct engine *en, struct err *e)
         *e = en->why;
         rc = -(int)e->code;
     }
+    pthread_mutex_unlock(&en->lock);
+    return rc;
+}
+
+/* A stream without its end: the child has crashed, and the keeper says so in a moment. */
+static int ended_early(struct engine *en, struct err *e)
+{
+    uint64_t until = clock_mono_us() + GONE_US;
+    int      rc;
+
+    pthread_mutex_lock(&en->lock);
+    while (!en->dead && axera_wait(en, until)) continue;
+    rc = en->dead ? -(int)en->why.code : err_set(e, ERR_UPSTREAM, "the child ended its answer without its end mark");
+    if (en->dead) *e = en->why;
     pthread_mutex_unlock(&en->lock);
     return rc;
 }
@@ -365,6 +396,7 @@ static int events(struct talk *t, struct err *e)
     } while (rc > 0);
     if (rc == 0 && c.in.status != 200) take_refusal(t, &c);
     if (rc == 0 && t->line.n) take_line(t);
+    if (rc == 0 && c.in.status == 200 && !t->over && !t->enough && !t->failed) rc = ended_early(en, e);
     axera_call_end(&c);
     if (rc == -ERR_UPSTREAM_TIMEOUT) die(en, "the child was silent in the middle of an answer");
     return t->failed || t->enough ? 0 : rc;
@@ -487,6 +519,7 @@ int axera_api_generate(struct engine *en, const struct engine_gen *gen, engine_p
         *e = t.err;
         rc = -(int)e->code;
     }
+    if (t.failed && en->kind == AXERA_API) tell(en, "GET", en->openai ? "/v1/stop" : "/api/stop", NULL);
     if (rc == 0 && t.end == ENGINE_END_STOP && t.n_prompt > 0 && t.n_gen > 0 && t.n_prompt + t.n_gen >= en->n_ctx)
         t.end = ENGINE_END_LENGTH;
     if (rc == 0) *ret = (struct engine_gen_result){ .end = t.end, .n_prompt = t.n_prompt, .n_gen = t.n_gen };

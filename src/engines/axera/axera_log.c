@@ -40,6 +40,7 @@ void axera_log_put(struct axera_log *l, struct str bytes, axera_line_fn *fn, voi
 {
     for (size_t i = 0; i < bytes.n; i++) {
         char c = bytes.p[i];
+        if (c == '\n' || c == '\r') l->escape = 0; // a sequence that never ended hides no line
         if (l->escape) { // ESC [ parameters letter
             l->escape = l->escape == 1 ? (c == '[' ? 2 : 0) : (c >= 0x40 && c <= 0x7e ? 0 : 2);
         } else if (c == 0x1b) {

@@ -22,7 +22,7 @@ import fake_main  # noqa: E402  the tokenizer's client and the answers are the s
 from fake_main import ENV, FAIL, FAIL_ARG, MS, PROMPT, answer_to, ask, bytes_of, note  # noqa: E402
 
 OPENAI = ENV("FAKE_FORM") == "openai"
-state = {"running": False, "stop": False, "text": "", "done": True, "uid": None, "url": None, "dead": None}
+state = {"running": False, "stop": False, "text": "", "done": True, "uid": None, "url": None, "bad": None}
 lock = threading.Lock()
 
 
@@ -37,6 +37,7 @@ def run(prompt, say):
         os.abort()
     answer, text = answer_to(got["token_ids"])
     bad = FAIL if FAIL and FAIL in text else None
+    state["bad"] = bad
     made, chunk, i = [], [], 0
     while i < len(answer) or bad == "deaf":
         if bad == "crash" and i == int(FAIL_ARG):
@@ -91,7 +92,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif self.path == "/v1/models" and OPENAI:
             self.reply(200, {"object": "list", "data": [{"id": "AXERA-fake"}]})
         elif self.path == "/api/content" and not OPENAI:
-            if FAIL == "garbage" and state["running"]:
+            if state["bad"] == "garbage" and state["running"]:
                 self.reply(200, b"\xff{")
                 return
             with lock:
@@ -132,7 +133,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
 
         def say(text):
-            if FAIL == "garbage":
+            if state["bad"] == "garbage":
                 self.wfile.write(b"data: \xff{\n\n")
             obj = {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
             self.wfile.write(b"data: " + json.dumps(obj, ensure_ascii=False).encode() + b"\n\n")
