@@ -21,9 +21,9 @@ const struct opt opt_table[] = {
       .roles = OPT_SERVE | OPT_WORKER | OPT_RUN, .offset = AT(engine),
       .help = "What runs the model: auto (by its file: cpu, or script for FILE.script), cpu, script:FILE "
               "(a scripted engine for tests, needs no model), or axera:PATH (the vendor's program for Axera's NPUs: a "
-              "run script, or a folder for axllm)." },
+              "run script, or a folder for axllm), or child:PROGRAM (a program of yours, docs/npu-children.md)." },
     { .name = "child", .arg = "KEY=VALUE", .type = OPT_LIST, .roles = OPT_SERVE | OPT_WORKER, .offset = AT(child),
-      .help = "A fact about the program that --engine axera starts; again for more. docs/npu-axera.md lists the keys." },
+      .help = "A fact about the program that --engine axera or child starts; again for more. docs/npu-axera.md lists the keys." },
 
     { .name = "host", .arg = "ADDRESS", .type = OPT_STR, .def = "127.0.0.1",
       .roles = OPT_SERVE | OPT_FRONT | OPT_TOK_SERVER,

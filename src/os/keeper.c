@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -171,6 +172,27 @@ static int open_io(enum keeper_io kind, int io[3], int *extra, int fd[2])
     return 0;
 }
 
+/* A program that runs already: the same user's, or root's. */
+static int attach(struct keeper *k, struct err *e)
+{
+    struct sockaddr_un to = { .sun_family = AF_UNIX };
+    struct ucred       who;
+    socklen_t          n = sizeof who;
+    const char        *path = k->spec->address;
+    int                fd[2] = { open("/dev/null", O_RDONLY | O_CLOEXEC), socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) };
+    int                rc = 0;
+
+    str_copy_z(to.sun_path, sizeof to.sun_path, str_c(path));
+    if (fd[0] < 0 || fd[1] < 0 || connect(fd[1], (struct sockaddr *)&to, sizeof to) < 0)
+        rc = err_set(e, ERR_ENGINE_GONE, "%.100s: %s", path, err_errno(errno));
+    else if (getsockopt(fd[1], SOL_SOCKET, SO_PEERCRED, &who, &n) < 0 || (who.uid != getuid() && who.uid != 0))
+        rc = err_set(e, ERR_BAD_CONFIG, "%.100s belongs to another user's program", path);
+    if (rc == 0) rc = keeper_send(k->sock, KEEPER_UP, STR(""), fd, 2, e);
+    fd_close(&fd[0]);
+    fd_close(&fd[1]);
+    return rc;
+}
+
 static int start(struct keeper *k, struct err *e)
 {
     const struct keeper_spec *s = k->spec;
@@ -180,6 +202,7 @@ static int start(struct keeper *k, struct err *e)
 
     if (k->started) return err_set(e, ERR_PROTOCOL, "a keeper starts its program once");
     k->started = true;
+    if (s->io == KEEPER_ADDRESS) return attach(k, e);
     if (open_io(s->io, io, &extra, fd) == 0) pid = fork();
     if (pid == 0) become(s, io, extra, me);
     if (pid < 0) rc = err_set(e, ERR_IO, "cannot start %s: %s", s->argv[0], err_errno(errno));

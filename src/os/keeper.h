@@ -51,6 +51,7 @@ enum keeper_io {
     KEEPER_PTY,    // stdin, stdout and stderr are a terminal without echo or line discipline
     KEEPER_PIPE,   // stdout and stderr are a pipe, stdin is /dev/null
     KEEPER_SOCKET, // as PIPE, and descriptor 3 is a stream socket to the worker
+    KEEPER_ADDRESS, // nothing is started: somebody listens at a Unix socket already
 };
 
 struct keeper_spec {
@@ -58,6 +59,7 @@ struct keeper_spec {
     const char *const *env;  // NULL-terminated, all of it
     const char        *dir;  // where it runs
     enum keeper_io     io;
+    const char        *address;   // KEEPER_ADDRESS: a path
     int                listen_fd; // -1: none
     int                port;      // of 127.0.0.1, for CONNECT; 0: none
 };

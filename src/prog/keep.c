@@ -21,6 +21,7 @@
 
 struct conf {
     const char *path;
+    bool        nw1;
     const char *option[OPTIONS_MAX];
     int         n_option;
 };
@@ -33,6 +34,7 @@ static int take_conf(struct conf *c, struct arena *a, struct err *e)
 
     if (rc < 0) return rc;
     struct unpack u = unpack_init(m.body);
+    c->nw1          = unpack_bool(&u);
     c->path         = arena_str(a, unpack_str(&u)).p;
     uint32_t n      = unpack_count(&u, OPTIONS_MAX, 4);
     bool     failed = !c->path;
@@ -88,7 +90,7 @@ int keep_main(const char *label)
     arena_init(&a, MIB(8));
     int rc = take_conf(&c, &a, &e);
     if (rc == 0) rc = axera_opts_parse(c.option, c.n_option, &o, &e);
-    if (rc == 0) rc = axera_plan_make(c.path, &o, &a, &p, &e);
+    if (rc == 0) rc = axera_plan_make(c.path, c.nw1, &o, &a, &p, &e);
     if (rc < 0) {
         send_failed(&e);
         arena_release(&a);

@@ -1,6 +1,8 @@
 /* models.c - open the model files while the right to open files is still there. */
 #include "prog/models.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -86,6 +88,20 @@ static int check_unique(const struct model_spec *m, int n, struct err *e)
     return 0;
 }
 
+/* A program that runs already has no file: its worker gets an empty one. */
+static bool is_socket(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+static int open_nothing(int *fd, struct err *e)
+{
+    *fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return *fd < 0 ? err_set(e, ERR_IO, "/dev/null: %s", err_errno(errno)) : 0;
+}
+
 /* What is opened for a model that a child runs, so that a path that is not there is refused at once: its run
  * script, or the config.json of its folder. */
 static const char *axera_file(const char *path, struct arena *a)
@@ -102,12 +118,13 @@ int models_open(const struct settings *s, struct arena *a, struct model_spec **r
 {
     struct str  engine = str_c(s->engine);
     bool        script = str_starts(engine, STR("script:"));
-    bool        axera  = str_starts(engine, STR(AXERA_CALL));
-    const char *file   = script ? s->engine + 7 : axera ? axera_file(s->engine + strlen(AXERA_CALL), a) : NULL;
+    bool        nw1;
+    const char *axera  = axera_call_path(s->engine, &nw1);
+    const char *file   = script ? s->engine + 7 : axera ? axera_file(axera, a) : NULL;
     int         n      = file ? 1 : s->model.n;
 
     if (!file && !str_eq(engine, STR("auto")) && !str_eq(engine, STR("cpu")))
-        return err_set(e, ERR_BAD_CONFIG, "--engine: \"%.60s\" is not known; auto, cpu, script:FILE and axera:PATH are",
+        return err_set(e, ERR_BAD_CONFIG, "--engine: \"%.60s\" is not known; auto, cpu, script:FILE, axera:PATH and child:PROGRAM are",
                        s->engine);
     if (n == 0)
         return err_set(e, ERR_BAD_CONFIG, "no model: name a GGUF file with --model FILE");
@@ -124,8 +141,8 @@ int models_open(const struct settings *s, struct arena *a, struct model_spec **r
     for (int i = 0; i < n; i++) {
         m[i].path = file ? file : s->model.v[i];
         m[i].base = base_name(m[i].path);
-        if (axera && str_eq(str_c(m[i].base), STR("config.json"))) m[i].base = base_name(s->engine + strlen(AXERA_CALL));
-        int rc = fd_open_file(m[i].path, &m[i].fd, &m[i].size, e);
+        if (axera && str_eq(str_c(m[i].base), STR("config.json"))) m[i].base = base_name(axera);
+        int rc = axera && is_socket(axera) ? open_nothing(&m[i].fd, e) : fd_open_file(m[i].path, &m[i].fd, &m[i].size, e);
         if (rc == 0) rc = choose_id(s, i, &m[i], a, e);
         if (rc == 0) rc = open_template(s, i, &m[i], e);
         if (rc == 0) rc = choose_format(s, i, &m[i], e);

@@ -28,8 +28,9 @@ static int choose(const struct settings *s, const struct engine_file *file, cons
 
     bool is_auto = str_eq(str_c(s->engine), STR("auto"));
 
-    if (str_starts(str_c(s->engine), STR(AXERA_CALL))) {
-        *ret = &engine_axera;
+    bool nw1;
+    if (axera_call_path(s->engine, &nw1)) {
+        *ret = nw1 ? &engine_child : &engine_axera;
         return 0;
     }
     *ret = &engine_cpu;
@@ -152,10 +153,8 @@ int serve_model_open(const struct settings *s, const char *id, const struct engi
     struct axera_own axera = { .option = s->child.v, .n_option = s->child.n };
 
     if (ec.n_batch < ec.n_seq) ec.n_batch = ec.n_seq;
-    if (str_starts(str_c(s->engine), STR(AXERA_CALL))) {
-        axera.path = s->engine + strlen(AXERA_CALL);
-        ec.own     = &axera;
-    }
+    axera.path = axera_call_path(s->engine, &axera.nw1);
+    if (axera.path) ec.own = &axera;
     arena_init(&m.arena, MIB(64));
     int rc = choose(s, file, &m.ops, e);
     if (rc == 0) rc = m.ops->open(&ec, &m.engine, e);

@@ -232,7 +232,8 @@ static int start(struct worker *w, struct err *e)
     if (rc < 0) return rc;
     log_init((enum log_level)w->s.log_level, arena_printf(&w->arena, "worker[" STR_FMT "]", STR_ARG(w->id)).p);
 
-    if (str_starts(str_c(w->s.engine), STR(AXERA_CALL))) rc = start_keeper(w, e);
+    bool nw1;
+    if (axera_call_path(w->s.engine, &nw1)) rc = start_keeper(w, e);
     if (rc < 0) return rc;
     rc = sandbox_enter(SANDBOX_WORKER_LOAD, &landlock, e); // rights go before the first byte is read
     if (rc < 0) return rc;

@@ -122,3 +122,22 @@ def api(form="generate", answers=None, options=(), wait=True, flags=(), **env):
                     *words_of(env, [*options, f"http-port={port}"]), *flags, wait=wait)
     server.fake = folder
     return server
+
+
+def program(answers=None, options=(), wait=True, flags=(), tokenizer=False, text=None, **env):
+    """A server with an nw1 program; text: another one than the fake."""
+    folder = Folder()
+    if text is None:
+        folder.program("fake_nw1.py", "model.py")
+    else:
+        os.chmod(folder.write("model.py", text), 0o755)
+    if tokenizer:
+        folder.tokenizer("tok")
+        options = [*options, "tokenizer=" + os.path.join(folder.path, "tok")]
+    env = {"FAKE_LOG": folder.log, **env}
+    if answers is not None:
+        env["FAKE_ANSWERS"] = json.dumps(answers)
+    server = Server("--engine", "child:" + os.path.join(folder.path, "model.py"), "--alias", "m",
+                    *words_of(env, options), *flags, wait=wait)
+    server.fake = folder
+    return server

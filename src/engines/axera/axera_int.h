@@ -58,6 +58,23 @@ struct axera_con {
     int                  precompute; // tokens it said it holds after a turn, -1: nothing said
 };
 
+/* A program that speaks JSON lines on a socket. */
+struct axera_nw1 {
+    int             fd;   // -1: not there
+    struct buf      line; // of its, not ended yet
+    struct buf      out;  // of ours, not written yet
+    struct buf      ahead; // text that came and is not given on yet: strings
+    bool            hello, loaded;
+    bool            tokens_in, messages_in, cancel, sampling; // its caps
+    bool            busy, failed;
+    char            id[16]; // of the run
+    int             n_run, n_token, n_prompt, n_gen;
+    enum engine_end end;
+    struct err      err;
+    uint64_t        ping_us; // a ping waits for its answer since; 0: none
+    uint64_t        lost_us; // its socket ended
+};
+
 struct engine {
     struct axera_opts o;
     int               kind;    // enum axera_kind
@@ -83,6 +100,8 @@ struct engine {
     char            uid[24];
     int             n_uid;
     struct axera_con con;
+
+    struct axera_nw1 nw1;
 
     /* HTTP children */
     pthread_mutex_t call_lock; // one CONNECT at a time
@@ -127,5 +146,16 @@ NODISCARD int axera_api_watch(struct engine *en, struct err *e);
 NODISCARD int axera_api_open(struct engine *en, struct err *e); // wait until it answers, and ask what it is
 int axera_api_generate(struct engine *en, const struct engine_gen *gen, engine_piece_fn *fn, void *ctx,
                        struct engine_gen_result *ret, struct err *e);
+
+/* axera_nw1.c. The caller holds the lock, but for generate. */
+void axera_nw1_init(struct axera_nw1 *n);
+void axera_nw1_release(struct axera_nw1 *n);
+void axera_nw1_up(struct engine *en, int fd); // takes fd
+void axera_nw1_read(struct engine *en);
+void axera_nw1_write(struct engine *en);
+bool axera_nw1_may_read(const struct engine *en);
+int  axera_nw1_tick(struct engine *en);
+int  axera_nw1_generate(struct engine *en, const struct engine_gen *gen, engine_piece_fn *fn, void *ctx,
+                        struct engine_gen_result *ret, struct err *e);
 
 #endif

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
-enum type { TEXT, NUMBER, WORDS, ENV };
+enum type { TEXT, NUMBER, WORDS, ENV, ARG };
 
 static const struct row {
     const char *key;
@@ -16,7 +16,9 @@ static const struct row {
     { "kind", WORDS, offsetof(struct axera_opts, kind), 0, 0, 0, "auto|main|ctx|api|axllm" },
     { "program", TEXT, offsetof(struct axera_opts, program), 0, 0, 0, NULL },
     { "tokenizer", TEXT, offsetof(struct axera_opts, tokenizer), 0, 0, 0, NULL },
+    { "model", TEXT, offsetof(struct axera_opts, model), 0, 0, 0, NULL },
     { "env", ENV, 0, 0, 0, 0, NULL },
+    { "arg", ARG, 0, 0, 0, 0, NULL },
     { "port", NUMBER, offsetof(struct axera_opts, port), 0, 65535, 0, NULL },
     { "http-port", NUMBER, offsetof(struct axera_opts, http_port), 0, 65535, 0, NULL },
     { "start-s", NUMBER, offsetof(struct axera_opts, start_s), 0, 86400, 0, NULL },
@@ -36,7 +38,7 @@ static const struct row {
 
 const char *axera_kind_name(int kind)
 {
-    static const char *const names[] = { "auto", "main", "ctx", "api", "axllm" };
+    static const char *const names[] = { "auto", "main", "ctx", "api", "axllm", "nw1" };
 
     return kind >= 0 && (size_t)kind < ARRAY_LEN(names) ? names[kind] : "?";
 }
@@ -63,6 +65,11 @@ static int set(struct axera_opts *o, const struct row *r, const char *value, str
             return err_set(e, ERR_BAD_CONFIG, "--child env=%.60s: NAME=VALUE is wanted, at most %d times", value,
                            AXERA_ENV_MAX);
         o->env[o->n_env++] = value;
+        return 0;
+    case ARG:
+        if (o->n_arg == AXERA_ENV_MAX)
+            return err_set(e, ERR_BAD_CONFIG, "--child arg: more than %d", AXERA_ENV_MAX);
+        o->arg[o->n_arg++] = value;
         return 0;
     case NUMBER:
         if (!str_to_i64(str_c(value), &n) || n < r->min || n > r->max)

@@ -14,6 +14,7 @@ enum axera_kind {
     AXERA_CTX,   // the same with a conversation that it keeps (2025)
     AXERA_API,   // main_api_*: HTTP with a polled or an OpenAI-like form
     AXERA_AXLLM, // axllm serve: OpenAI's API (from December 2025)
+    AXERA_NW1,   // no Axera program: one of the user's that speaks JSON lines (docs/npu-children.md)
 };
 const char *axera_kind_name(int kind);
 
@@ -28,6 +29,9 @@ struct axera_opts {
     int         kind;      // enum axera_kind
     const char *program;   // instead of the script's, or NULL
     const char *tokenizer; // tokenizer.json or its folder, or NULL
+    const char *model;     // what an nw1 program is told to load, or NULL
+    const char *arg[AXERA_ENV_MAX]; // [n_arg] of an nw1 program
+    int         n_arg;
     const char *env[AXERA_ENV_MAX]; // [n_env] "NAME=VALUE"
     int         n_env;
     int64_t     port;      // of the tokenizer server for the child; 0: any

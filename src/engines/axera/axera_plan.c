@@ -384,16 +384,60 @@ static int make(struct planner *pl, const char *named, struct err *e)
     return lock(pl, folder ? join(pl, home, "config.json") : path, e);
 }
 
-int axera_plan_make(const char *path, const struct axera_opts *o, struct arena *a, struct axera_plan *ret,
+/* A program of the user's, or the address of one that runs. */
+static int make_nw1(struct planner *pl, const char *named, struct err *e)
+{
+    struct axera_plan *p    = pl->p;
+    char              *real = realpath(named, NULL);
+    const char        *path = text(pl, arena_str(pl->a, str_c(real ? real : named))), *slash = strrchr(path, '/');
+    struct stat        st;
+    int                rc = 0;
+
+    free(real);
+    pl->dir    = slash > path ? text(pl, arena_str(pl->a, (struct str){ path, (size_t)(slash - path) })) : "/";
+    p->kind    = AXERA_NW1;
+    p->start_s = pl->o->start_s ? (int)pl->o->start_s : START_S;
+    if (pl->o->tokenizer) rc = open_tokenizer(pl, e);
+    if (rc < 0) return rc;
+    if (stat(path, &st) == 0 && S_ISSOCK(st.st_mode)) {
+        if (stat(pl->dir, &st) == 0 && st.st_mode & S_IWOTH)
+            log_warn("open_socket", "path=%s why=\"others may write in its folder, and so put another socket there\"",
+                     path);
+        p->spec.io      = KEEPER_ADDRESS;
+        p->spec.address = path;
+        return pl->failed ? err_nomem(e, "planning a child") : 0;
+    }
+    rc        = find_program(pl, path, &pl->arg[0], e);
+    pl->n_arg = 1;
+    for (int i = 0; i < pl->o->n_arg; i++) arg(pl, pl->o->arg[i]);
+    if (rc == 0) rc = make_env(pl, e);
+    if (rc < 0) return rc;
+    const char **argv = arena_array(pl->a, (size_t)pl->n_arg + 1, sizeof *argv);
+    if (!argv || pl->failed) return err_nomem(e, "planning a child");
+    memcpy(argv, pl->arg, sizeof *argv * (size_t)pl->n_arg);
+    p->spec.argv = argv;
+    p->spec.dir  = pl->dir;
+    p->spec.io   = KEEPER_SOCKET;
+    return lock(pl, path, e);
+}
+
+int axera_plan_make(const char *path, bool nw1, const struct axera_opts *o, struct arena *a, struct axera_plan *ret,
                     struct err *e)
 {
     struct axera_plan p  = { .spec.listen_fd = -1, .lock_fd = -1, .file = { -1, -1, -1 } };
     struct planner    pl = { .o = o, .a = a, .p = &p };
-    int               rc = make(&pl, path, e);
+    int               rc = nw1 ? make_nw1(&pl, path, e) : make(&pl, path, e);
 
     if (rc < 0) axera_plan_close(&p);
     else *ret = p;
     return rc;
+}
+
+const char *axera_call_path(const char *engine, bool *nw1)
+{
+    *nw1 = str_starts(str_c(engine), STR(AXERA_NW1_CALL));
+    if (*nw1) return engine + strlen(AXERA_NW1_CALL);
+    return str_starts(str_c(engine), STR(AXERA_CALL)) ? engine + strlen(AXERA_CALL) : NULL;
 }
 
 void axera_plan_close(struct axera_plan *p)

@@ -11,6 +11,7 @@
 #include "os/keeper.h"
 
 #define AXERA_CALL "axera:" // --engine axera:PATH
+#define AXERA_NW1_CALL "child:" // --engine child:PROGRAM, or a socket
 
 struct axera_plan {
     int                kind; // never AUTO
@@ -22,13 +23,16 @@ struct axera_plan {
     int                start_s;
 };
 
-/* Look at path (a run script, or a folder with a config.json for axllm). On failure all is closed. Errors:
+/* Look at path (a run script, or a folder with a config.json for axllm; nw1: a program, or a socket). On failure all is closed. Errors:
  * BAD_CONFIG and BAD_FILE say what is missing and what to do. */
-NODISCARD int axera_plan_make(const char *path, const struct axera_opts *o, struct arena *a, struct axera_plan *ret,
+NODISCARD int axera_plan_make(const char *path, bool nw1, const struct axera_opts *o, struct arena *a, struct axera_plan *ret,
                               struct err *e);
 void          axera_plan_close(struct axera_plan *p);
 
 /* The PLAN message: u8 kind, u32 start_s, u32 n, n names of the descriptors that come along. */
 void axera_plan_pack(struct buf *b, const struct axera_plan *p);
+
+/* The path of "axera:PATH" or "child:PATH", NULL: the engine is another one. *nw1: which of the two. */
+const char *axera_call_path(const char *engine, bool *nw1);
 
 #endif

@@ -86,6 +86,7 @@ static void on_keeper(struct engine *en)
     if (m.type == KEEPER_UP && m.n_fd >= 1) {
         en->out = m.fd[0];
         fd_nonblock(en->out);
+        if (m.n_fd == 2) axera_nw1_up(en, m.fd[1]);
         m.n_fd = 0;
     } else if (m.type == KEEPER_CALLER && m.n_fd == 1 && en->tok) {
         axera_tok_caller(en, m.fd[0]);
@@ -148,16 +149,20 @@ static void on_drain(struct engine *en)
 
 static int tick(struct engine *en)
 {
-    return console(en) ? axera_con_tick(en) : -1;
+    return console(en) ? axera_con_tick(en) : en->kind == AXERA_NW1 ? axera_nw1_tick(en) : -1;
 }
 
 static void turn(struct engine *en, int ms)
 {
-    struct pollfd p[4 + AXERA_CONNS] = { { .fd = en->wake, .events = POLLIN }, { .fd = en->keeper, .events = POLLIN },
-                                         { .fd = en->out, .events = POLLIN }, { .fd = en->drain, .events = POLLIN } };
+    struct pollfd p[5 + AXERA_CONNS] = { { .fd = en->wake, .events = POLLIN }, { .fd = en->keeper, .events = POLLIN },
+                                         { .fd = en->out, .events = POLLIN }, { .fd = en->drain, .events = POLLIN },
+                                         { .fd = en->nw1.fd } };
     uint64_t      n;
 
-    for (int i = 0; i < AXERA_CONNS; i++) p[4 + i] = (struct pollfd){ .fd = en->conn[i].fd, .events = POLLIN };
+    for (int i = 0; i < AXERA_CONNS; i++) p[5 + i] = (struct pollfd){ .fd = en->conn[i].fd, .events = POLLIN };
+    if (axera_nw1_may_read(en)) p[4].events |= POLLIN;
+    if (en->nw1.out.n) p[4].events |= POLLOUT;
+    if (!p[4].events) p[4].fd = -1;
     pthread_mutex_unlock(&en->lock);
     poll(p, ARRAY_LEN(p), ms);
     pthread_mutex_lock(&en->lock);
@@ -166,10 +171,14 @@ static void turn(struct engine *en, int ms)
         (void)got;
     }
     for (int i = 0; i < AXERA_CONNS; i++) // before the terminal: the ids of a run come before its marker
-        if (p[4 + i].revents && en->conn[i].fd >= 0) axera_tok_read(en, &en->conn[i]);
+        if (p[5 + i].revents && en->conn[i].fd >= 0) axera_tok_read(en, &en->conn[i]);
     if (p[1].revents) on_keeper(en);
     if (p[2].revents && en->out >= 0) on_output(en);
     if (p[3].revents && en->drain >= 0) on_drain(en);
+    if (p[4].revents && en->nw1.fd >= 0) {
+        axera_nw1_write(en);
+        if (p[4].revents & (POLLIN | POLLHUP | POLLERR)) axera_nw1_read(en);
+    }
 }
 
 static void *io_thread(void *arg)
@@ -200,6 +209,7 @@ static int send_conf(struct engine *en, const struct axera_own *own, struct err 
     struct buf b;
 
     buf_init(&b, KEEPER_BODY_MAX);
+    pack_u8(&b, own->nw1);
     pack_str(&b, str_c(own->path));
     pack_u32(&b, (uint32_t)own->n_option);
     for (int i = 0; i < own->n_option; i++) pack_str(&b, str_c(own->option[i]));
@@ -265,7 +275,7 @@ static int wait_ready(struct engine *en, struct err *e)
     uint64_t until = clock_mono_us() + (uint64_t)en->start_s * 1000000;
     int      rc    = 0;
 
-    if (!console(en)) return axera_api_open(en, e);
+    if (!console(en) && en->kind != AXERA_NW1) return axera_api_open(en, e);
     pthread_mutex_lock(&en->lock);
     while (!en->dead && en->con.state == AXERA_CON_BOOT)
         if (!axera_wait(en, until)) axera_die(en, ERR_ENGINE_GONE, "the child was not ready within %d s", en->start_s);
@@ -299,7 +309,7 @@ static int start(struct engine *en, const struct axera_own *own, struct err *e)
         log_warn("child_context", "tokens=%d why=\"the child does not tell; --child ctx=TOKENS does\"", CTX_UNTOLD);
     }
     pthread_mutex_unlock(&en->lock);
-    return console(en) ? 0 : axera_api_watch(en, e);
+    return console(en) || en->kind == AXERA_NW1 ? 0 : axera_api_watch(en, e);
 }
 
 static void ax_close(struct engine *en)
@@ -321,6 +331,7 @@ static void ax_close(struct engine *en)
     fd_close(&en->wake);
     fd_close(&en->abort_fd);
     axera_log_release(&en->log);
+    axera_nw1_release(&en->nw1);
     ids_release(&en->con.out);
     ids_release(&en->con.total);
     ids_release(&en->con.kv);
@@ -353,6 +364,7 @@ static int ax_open(const struct engine_conf *conf, struct engine **ret, struct e
     pthread_mutex_init(&en->call_lock, NULL);
     arena_init(&en->arena, MIB(192));
     axera_log_init(&en->log);
+    axera_nw1_init(&en->nw1);
     ids_init(&en->con.out, LIM_CTX);
     ids_init(&en->con.total, LIM_CTX);
     ids_init(&en->con.kv, LIM_CTX);
@@ -368,11 +380,21 @@ static int ax_open(const struct engine_conf *conf, struct engine **ret, struct e
     return rc;
 }
 
+/* What a run takes: ids where we have the vocabulary, else what the runtime can read. */
+static uint32_t input_caps(const struct engine *en)
+{
+    if (console(en)) return ENGINE_TOK_IN | ENGINE_TOK_OUT;
+    if (en->kind == AXERA_API) return ENGINE_TOK_IN;
+    if (en->kind == AXERA_AXLLM) return ENGINE_CHAT_IN;
+    if (en->nw1.tokens_in && en->tok) return ENGINE_TOK_IN;
+    return en->nw1.messages_in ? ENGINE_CHAT_IN : ENGINE_TEXT_IN;
+}
+
 static void ax_info(const struct engine *en, struct engine_info *ret)
 {
     *ret = (struct engine_info){
         .caps = ENGINE_GENERATE | ENGINE_ABORT | (en->o.sampling == AXERA_REFUSE ? ENGINE_KNOBS : 0) |
-                (console(en) ? ENGINE_TOK_IN | ENGINE_TOK_OUT : en->kind == AXERA_API ? ENGINE_TOK_IN : ENGINE_CHAT_IN),
+                input_caps(en),
         .knobs = en->knobs,
         .arch = axera_kind_name(en->kind), .quant = "vendor", .n_ctx = en->n_ctx, .n_seq = 1,
         .n_vocab = en->tok ? tok_n(en->tok) : 0, .n_prompt = en->n_prompt_max, .tok = en->tok,
@@ -390,7 +412,8 @@ static int ax_generate(struct engine *en, const struct engine_gen *gen, engine_p
     ssize_t got = read(en->abort_fd, &n, sizeof n); // of the run before
     (void)got;
     pthread_mutex_unlock(&en->lock);
-    int rc = console(en) ? axera_con_generate(en, gen, fn, ctx, ret, e) : axera_api_generate(en, gen, fn, ctx, ret, e);
+    int rc = console(en) ? axera_con_generate(en, gen, fn, ctx, ret, e)
+           : en->kind == AXERA_NW1 ? axera_nw1_generate(en, gen, fn, ctx, ret, e) : axera_api_generate(en, gen, fn, ctx, ret, e);
     pthread_mutex_lock(&en->lock);
     en->running  = false;
     en->con.stop = false;
@@ -415,5 +438,10 @@ static void ax_abort(struct engine *en)
 
 const struct engine_ops engine_axera = {
     .api = ENGINE_API, .name = "axera", .open = ax_open, .close = ax_close, .info = ax_info,
+    .generate = ax_generate, .abort = ax_abort,
+};
+
+const struct engine_ops engine_child = {
+    .api = ENGINE_API, .name = "child", .open = ax_open, .close = ax_close, .info = ax_info,
     .generate = ax_generate, .abort = ax_abort,
 };

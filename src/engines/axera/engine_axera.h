@@ -11,11 +11,13 @@
 #define AXERA_KEEPER "keeper"
 
 struct axera_own {
-    const char        *path;   // run script or folder
+    const char        *path;   // run script or folder; nw1: program or socket
+    bool               nw1;    // engine_child
     const char *const *option; // [n_option] KEY=VALUE
     int                n_option;
 };
 
 extern const struct engine_ops engine_axera;
+extern const struct engine_ops engine_child; // programs of the user's own: docs/npu-children.md
 
 #endif
