@@ -205,7 +205,6 @@ static int put_word(struct reader *r, struct err *e)
     if (r->n_cmd == 0) r->cmd_line = r->line;
     struct str w = arena_str(r->a, buf_text(&r->word));
     if (!w.p) return err_nomem(e, "reading a run script");
-    if (strlen(w.p) != w.n) return bad(r, r->line, e, "a NUL byte");
     r->cmd[r->n_cmd++] = w.p;
     return 0;
 }
@@ -273,6 +272,7 @@ int axera_script_parse(struct str text, const char *name, struct arena *a, struc
     struct reader r = { .name = name, .a = a, .rest = text, .line = 1 };
     int           rc = 0, first = 0;
 
+    if (str_find_byte(text, '\0') != SIZE_MAX) return err_set(e, ERR_BAD_FILE, "%s: a NUL byte; is it a script?", name);
     buf_init(&r.word, AXERA_WORD_BYTES);
     while (rc == 0 && r.rest.n) {
         rc = next_command(&r, e);
