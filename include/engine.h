@@ -27,7 +27,7 @@ struct err;    // base/err.h: filled once on failure
 struct tok;    // token/tok.h
 struct engine; // an engine's own state; each engine defines its own
 
-#define ENGINE_API 1 // changes when a struct below does
+#define ENGINE_API 2 // changes when a struct below does
 
 enum engine_cap {
     ENGINE_FORWARD  = 1 << 0, // has `forward`
@@ -40,6 +40,9 @@ enum engine_cap {
     ENGINE_THINKING = 1 << 7, // generate can switch the model's thinking itself
     ENGINE_ABORT    = 1 << 8, // abort takes effect between tokens, else only at the run's end
     ENGINE_BYTES    = 1 << 9, // no vocabulary of its own: token ids are bytes, then end-of-text (256)
+    ENGINE_EMBED    = 1 << 10, // gives hidden states, for embeddings: engine_run.hidden, engine_gen.hidden
+    ENGINE_WHOLE    = 1 << 11, // an encoder: forward takes whole texts and gives hidden states, no logits
+    ENGINE_RANK     = 1 << 12, // has `score`: what is embedded are pairs of a query and a document
     ENGINE_CHAT_IN  = 1 << 16, // generate takes conversations and nothing else: the runtime has the template
     ENGINE_KNOBS    = 1 << 17, // engine_info.knobs says what a request may set; it is refused when it sets more
 };
@@ -56,11 +59,41 @@ enum engine_knob {
     ENGINE_KNOB_SEED        = 1 << 7,
 };
 
+/* How the hidden states of a text's tokens become the one vector of the text. */
+enum engine_pooling {
+    ENGINE_POOL_LAST,  // that of the last token
+    ENGINE_POOL_FIRST, // that of the first token ("cls")
+    ENGINE_POOL_MEAN,  // the mean of all
+};
+
 /* One open file of the model. The first is the model itself; others lie beside it. */
 struct engine_file {
     const char *name; // base name: "model.gguf", "tokenizer.json"
     int         fd;   // open for reading, size fixed; borrowed, stays open while the engine lives
     uint64_t    size; // bytes
+};
+
+/* A file where an engine may keep what it made of the model, to start faster the next time. */
+enum engine_cache_state {
+    ENGINE_CACHE_NONE,
+    ENGINE_CACHE_THERE,   // fd is open for reading, `size` bytes
+    ENGINE_CACHE_WANTED,  // fd is open for writing, empty
+    ENGINE_CACHE_USED,    // from here on what the engine's `open` says: it was there, and good
+    ENGINE_CACHE_STALE,   // it was there, and of something else, or damaged
+    ENGINE_CACHE_WRITTEN, // it was wanted, and is whole
+    ENGINE_CACHE_FAILED,  // it was wanted, and could not be written
+};
+
+struct engine_cache {
+    int                     fd; // borrowed until `open` returns
+    uint64_t                size;
+    enum engine_cache_state state;
+};
+
+/* What keys and values are kept as (forward). An engine that has no such type takes its own. */
+enum engine_kv {
+    ENGINE_KV_F16,  // 2 bytes a value
+    ENGINE_KV_Q8_0, // 8 bits a value, a 16-bit scale for 32
 };
 
 struct engine_conf {
@@ -72,6 +105,8 @@ struct engine_conf {
     int                       n_batch;  // most tokens of one forward, >= 1
     int64_t                   kv_bytes; // ceiling of the KV cache; 0: n_seq sequences of n_ctx
     const void               *own;      // options of this engine alone, as its header says; or NULL
+    struct engine_cache      *cache;    // or NULL
+    enum engine_kv            kv_type;
 };
 
 /* What the opened engine is. Strings are borrowed from the engine. */
@@ -85,6 +120,8 @@ struct engine_info {
     int         n_batch;      // most tokens of one forward
     int         kv_page_tok;  // tokens of one KV page (forward)
     int         n_kv_page;    // pages, numbered from 0 (forward)
+    int         n_swa;        // layers with window pages attend to so many positions; 0: there are none
+    int         n_win_page;   // window pages, numbered from 0
     uint64_t    n_param;      // parameters; 0 when unknown
     uint64_t    weight_bytes; // resident weights
     uint64_t    kv_bytes;     // the KV cache in all
@@ -92,6 +129,9 @@ struct engine_info {
     int         n_prompt;     // most tokens of a prompt where that is less than n_ctx; 0: it is not
     const struct tok *tok;    // a vocabulary that the engine found itself (token/tok.h); NULL: none
     const char *chat_template; // the template that came with it, or NULL
+    const char *kv_type;      // "F16": type of keys and values, or NULL
+    int         n_embd;       // values of a hidden state (ENGINE_EMBED)
+    enum engine_pooling pooling; // what the model was trained for (ENGINE_EMBED)
 };
 
 /* --- forward --- */
@@ -101,13 +141,23 @@ struct engine_info {
  * The keys and values of position p go to slot p % kv_page_tok of page[p / kv_page_tok], and
  * attention reads positions 0 .. pos + n_tok - 1 through the same table. Which pages a sequence has,
  * and whether it shares them, is the scheduler's business; the engine never allocates or frees one.
- * A page that two sequences share is only read: its positions lie before both runs. */
+ * A page that two sequences share is only read: its positions lie before both runs.
+ *
+ * Where info says n_swa, some layers attend to the last n_swa positions only (the token's own included), and their
+ * keys and values lie in window pages, which are of the same size in positions: in win[] in the same way. Entries
+ * for positions that no token of the run sees are not looked at, so memory does not grow with the context.
+ *
+ * With ENGINE_WHOLE every run is a whole text: pos 0, all its tokens, `hidden`, no pages; attention sees
+ * all of the run and nothing else. */
 struct engine_run {
     const int32_t *tok;      // [n_tok] ids, each 0 <= id < n_vocab
     int            n_tok;    // >= 1
     int            pos;      // position of tok[0] in its sequence, from 0; pos + n_tok <= n_ctx
     const int32_t *page;     // [ceil((pos + n_tok) / kv_page_tok)] KV pages in order of position
     int            n_logits; // logits wanted of the last n_logits tokens, 0 <= n_logits <= n_tok
+    const int32_t *win;      // as page, window pages; NULL when n_swa is 0
+    bool           hidden;   // with ENGINE_EMBED: their hidden states are wanted, not logits
+    int            n_first;  // with ENGINE_WHOLE: tokens of the first segment of two, a query; 0: one segment
 };
 
 struct engine_batch {
@@ -141,6 +191,7 @@ struct engine_gen {
     int                    n_max;    // most tokens to generate, >= 1
     bool                   thinking; // with ENGINE_THINKING
     struct engine_sampling sampling; // with ENGINE_SAMPLING
+    bool                   hidden;   // with ENGINE_EMBED: no answer, pieces carry hidden states of the prompt
 };
 
 /* What comes out. Pointers are valid inside the callback only. */
@@ -148,6 +199,8 @@ struct engine_piece {
     const char *text; // [n] bytes; may end in half a character
     size_t      n;
     int32_t     tok; // its id with ENGINE_TOK_OUT, else -1
+    const float *hidden;   // [n_hidden][n_embd] states of the prompt's next tokens (engine_gen.hidden); one that
+    int          n_hidden; // gives only the last token's says so by its pooling
 };
 
 /* Called for each piece, on the thread that called `generate` or on one of the engine's own, never
@@ -185,9 +238,17 @@ struct engine_ops {
     /* Logits of row i of the last forward, [n_vocab]: rows in the order of the runs, and within a
      * run of its tokens. Owned by the engine, writable by the caller, valid until the next call. */
     float *(*logits)(struct engine *en, int i);
+    /* With ENGINE_EMBED and ENGINE_FORWARD. Hidden state i of the last forward, [n_embd], as the output
+     * matrix would see it (after the last norm): in the order of rows of logits, but counted apart from
+     * them. Owned by the engine, valid until the next call. */
+    const float *(*hidden)(struct engine *en, int i);
+    /* With ENGINE_RANK. How well a document answers a query, larger is better, from the pooled hidden
+     * state of both [n_embd]: the model's raw score, any number. */
+    float (*score)(struct engine *en, const float *pooled);
     /* Copy the first n_tok positions of page src to page dst (n > 1 choices share a prompt whose
      * last page is not full). May be NULL: then the scheduler computes them again. */
     int (*page_copy)(struct engine *en, int32_t dst, int32_t src, int n_tok);
+    int (*win_copy)(struct engine *en, int32_t dst, int32_t src, int n_tok); // the same of window pages
 
     /* Run to the end. Blocks. */
     int (*generate)(struct engine *en, const struct engine_gen *gen, engine_piece_fn *fn, void *ctx,

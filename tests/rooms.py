@@ -14,8 +14,8 @@ import sys
 
 # What no file of the project may hold: places and hosts of the machine it was written on.
 FOREIGN = re.compile(r"/home/[a-z]|/Users/|\b(?:10|192\.168)\.\d+\.\d+\.\d+")
-# Headers that are no headers: code included once for each instruction set, after its vector types.
-TEMPLATES = {"src/kern/kern_simd.h", "src/kern/kern_act_simd.h"}
+# Headers that are no headers: code included once for each instruction set.
+TEMPLATES = {"src/kern/kern_simd.h", "src/kern/kern_act_simd.h", "src/kern/kern_neon.h"}
 BINARY = {".gguf", ".bin", ".png", ".jpg", ".wav", ".pem"}
 
 

@@ -2,9 +2,11 @@
 #
 # Debian 12 and newer, Ubuntu 22.04 and newer: the names are the same on all of them.
 
-build_packages="gcc libc6-dev meson ninja-build pkg-config libevent-dev libssl-dev libjansson-dev
-  libpcre2-dev libutf8proc-dev libseccomp-dev"
-test_packages="clang libcmocka-dev python3 curl git"
+build_packages="gcc libc6-dev meson ninja-build pkg-config libevent-dev libcurl4-openssl-dev libssl-dev libjansson-dev
+  libpcre2-dev libutf8proc-dev libseccomp-dev libyaml-dev"
+test_packages="clang libcmocka-dev python3 python3-jsonschema curl git"
+# Wanted by single tests, which say so when they skip: kernels for 64-bit Arm, instruction counts.
+more_test_packages="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static valgrind"
 
 # Does this package, or for virtual ones something that provides it, lie on the machine?
 have_package() {

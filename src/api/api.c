@@ -23,6 +23,11 @@ int api_new(struct event_base *base, struct gateway *g, const struct api_conf *c
     return 0;
 }
 
+void api_set_conf(struct api *a, const struct api_conf *c)
+{
+    a->conf = *c;
+}
+
 void api_free(struct api *a)
 {
     if (!a) return;
@@ -52,6 +57,12 @@ static void on_head(void *ctx, struct http_req *h)
     char                   allow[64];
 
     if (route_find(head, &r, &rest, allow, sizeof allow, &e) < 0) {
+        bool all = str_eq(head->path, STR("*"));
+        if (head->method == HTTP_OPTIONS && (allow[0] || all)) {
+            http_reply_field(h, "allow", all ? STR("GET, HEAD, POST, OPTIONS") : str_c(allow));
+            http_reply(h, 204, STR_NULL, STR_NULL);
+            return;
+        }
         if (allow[0]) http_reply_field(h, "allow", str_c(allow));
         http_reply_err(h, &e);
         return;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "api/api_int.h"
+#include "api/caps.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -109,6 +110,7 @@ static void on_event(void *ctx, const struct chat_event *ev)
     case CHAT_EV_FINISH:
         if (ev->choice < c->q.r.n_choice) reply_event(c, f->first + ev->choice, ev);
         break;
+    case CHAT_EV_VECTOR: break; // asked for by embed.c only
     }
 }
 
@@ -126,7 +128,11 @@ static int prepare(struct call *c, const struct gateway_model *m, struct err *e)
     c->flight = arena_array(&c->arena, (size_t)c->n_flight, sizeof *c->flight);
     struct answer *an = arena_array(&c->arena, (size_t)c->n_answer, sizeof *an);
     c->fingerprint = m->has_info ? arena_str(&c->arena, m->info.fingerprint) : STR("");
-    if (!c->flight || !an || !c->fingerprint.p) {
+    c->model       = arena_str(&c->arena, m->id);
+    c->q.model     = c->model; // the one that answers, whatever it was called
+    c->submit_us   = clock_mono_us();
+    c->reasoning_field = m->reasoning_field;
+    if (!c->flight || !an || !c->fingerprint.p || !c->model.p) {
         c->n_flight = c->n_answer = 0;
         return err_nomem(e, "starting a request");
     }
@@ -142,27 +148,42 @@ static int prepare(struct call *c, const struct gateway_model *m, struct err *e)
     snprintf(c->id, sizeof c->id, "%s-%016llx%08x", c->kind == API_CHAT ? "chatcmpl" : "cmpl",
              (unsigned long long)r[0], (unsigned)(r[1] & 0xffffffff));
     c->created = clock_wall_s();
+    rng_seed(&c->rng, r[0] ^ r[1]);
     if (!c->q.r.params.has_seed) c->q.r.params.seed = r[1]; // drawn here: the worker draws nothing
+    return 0;
+}
+
+/* The model named; /infill may leave it out when there is only one. */
+static int find_model(struct call *c, const struct gateway_model **ret, struct err *e)
+{
+    if (c->q.model.p) return gateway_find(c->a->gw, c->q.model, ret, e);
+    if (gateway_n_model(c->a->gw) != 1) return err_param(e, ERR_MISSING_PARAM, "model", "model is missing");
+    *ret = gateway_model_at(c->a->gw, 0);
     return 0;
 }
 
 static void submit(struct call *c)
 {
-    const struct gateway_model *m;
-    struct err                  e;
-    int                         rc = gateway_find(c->a->gw, c->q.model, &m, &e);
+    const struct gateway_model *m = NULL;
+    struct err                  e, why;
+    int                         rc = find_model(c, &m, &e);
 
+    if (caps_check(c->a, c->http, &c->q, m, &why) < 0 && rc == 0) {
+        e  = why;
+        rc = -(int)why.code;
+    }
     if (rc == 0) rc = prepare(c, m, &e);
     for (int i = 0; rc == 0 && i < c->n_flight; i++) {
         struct flight *f = &c->flight[i];
         *f = (struct flight){ .call = c, .first = i * c->q.r.n_choice };
-        if (c->kind == API_COMPLETION) {
+        if (c->kind != API_CHAT) {
             c->q.r.prompt       = c->q.prompt[i].text;
             c->q.r.prompt_tok   = c->q.prompt[i].tok;
             c->q.r.n_prompt_tok = c->q.prompt[i].n_tok;
         }
         rc = gateway_submit(c->a->gw, m, &c->q.r, on_event, f, &f->req, &e);
     }
+    if (rc == 0 && c->q.stream) http_sse_expect(c->http);
     if (rc == 0) gateway_flush(c->a->gw, m);
     else fail(c, &e);
 }
@@ -186,9 +207,12 @@ static void parsed(void *ctx)
         return;
     }
     if (c->over) return;
+    if (c->parse_rc == 0) {
+        submit(c);
+        return;
+    }
     if (c->q.ignored[0]) http_reply_field(c->http, "x-curlew-ignored", str_c(c->q.ignored));
-    if (c->parse_rc < 0) fail(c, &c->parse_err);
-    else submit(c);
+    fail(c, &c->parse_err);
 }
 
 void call_begin(struct api *a, struct http_req *h, const struct route *r, struct str rest)

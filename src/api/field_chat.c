@@ -148,6 +148,36 @@ static int calls(struct parse *p, const struct json *obj, const char *path, stru
     return 0;
 }
 
+/* What else an assistant's message may have: a refusal in place of content, one call in the old form, and the
+ * name of spoken audio that is not here. */
+static int old_forms(struct parse *p, const struct json *v, const char *path, struct chat_msg *m, struct err *e)
+{
+    const struct json *f = json_get(v, "function_call");
+    char               full[ERR_PARAM_MAX];
+    struct str         refusal = STR_NULL;
+
+    field_path(full, "%s.audio", path);
+    if (json_kind(json_get(v, "audio")) != JSON_T_NULL)
+        return err_param(e, ERR_UNSUPP_PARAM, full, "%s is not supported by this server: it keeps no audio", full);
+    int rc = opt_str(p, v, path, "refusal", &refusal, e);
+    if (rc == 0 && refusal.p && !m->has_content) {
+        m->content     = refusal;
+        m->has_content = true;
+    }
+    if (rc < 0 || json_kind(f) == JSON_T_NULL || m->n_call) return rc;
+    field_path(full, "%s.function_call", path);
+    if (json_kind(f) != JSON_T_OBJ) return field_type_err(full, f, "an object", e);
+    struct chat_call *c = arena_array(p->a, 1, sizeof *c);
+    if (!c) return err_nomem(e, "reading a request");
+    c->id = STR("");
+    rc    = need_str(p, f, full, "name", &c->name, e);
+    if (rc == 0) rc = opt_str(p, f, full, "arguments", &c->args, e);
+    if (rc == 0 && c->args.n == 0) c->args = STR("{}");
+    m->call   = c;
+    m->n_call = 1;
+    return rc;
+}
+
 /* --- messages --- */
 
 static int message(struct parse *p, const struct json *v, const char *path, struct chat_msg *m, struct err *e)
@@ -168,6 +198,7 @@ static int message(struct parse *p, const struct json *v, const char *path, stru
     if (rc == 0) rc = opt_str(p, v, path, "reasoning_content", &m->reasoning, e);
     if (rc == 0 && !m->reasoning.p) rc = opt_str(p, v, path, "reasoning", &m->reasoning, e);
     if (rc == 0 && m->role == CHAT_ASSISTANT) rc = calls(p, v, path, m, e);
+    if (rc == 0 && m->role == CHAT_ASSISTANT) rc = old_forms(p, v, path, m, e);
     if (rc == 0 && m->role == CHAT_TOOL) {
         if (str_eq(role, STR("tool"))) rc = need_str(p, v, path, "tool_call_id", &m->call_id, e);
         else rc = opt_str(p, v, path, "tool_call_id", &m->call_id, e);
@@ -285,24 +316,110 @@ int field_functions(struct parse *p, const char *name, const struct json *v, str
     return err_param(e, ERR_UNSUPP_PARAM, name, "%s is not supported by this server; use tools", name);
 }
 
-int field_tool_choice(struct parse *p, const char *name, const struct json *v, struct err *e)
+/* {"type": "function", "function": {"name": "f"}} */
+static int function_name(struct parse *p, const struct json *v, const char *path, struct str *ret, struct err *e)
+{
+    struct str type = STR_NULL;
+    char       full[ERR_PARAM_MAX], q[LIM_QUOTE_BYTES];
+
+    if (json_kind(v) != JSON_T_OBJ) return field_type_err(path, v, "an object", e);
+    int rc = need_str(p, v, path, "type", &type, e);
+    if (rc < 0) return rc;
+    if (!str_eq(type, STR("function"))) {
+        field_path(full, "%s.type", path);
+        return err_param(e, ERR_UNSUPP_VALUE, full, "%s is \"%s\", only \"function\" is supported", full,
+                         str_quote(q, sizeof q, type));
+    }
+    field_path(full, "%s.function", path);
+    const struct json *f = json_get(v, "function");
+    if (!f) return err_param(e, ERR_MISSING_PARAM, full, "%s is missing", full);
+    if (json_kind(f) != JSON_T_OBJ) return field_type_err(full, f, "an object", e);
+    return need_str(p, f, full, "name", ret, e);
+}
+
+static int choice_word(struct parse *p, const char *path, struct str s, struct err *e)
 {
     char q[LIM_QUOTE_BYTES];
 
-    if (json_kind(v) == JSON_T_STR) {
-        struct str s = json_str(v);
-        if (str_eq(s, STR("auto"))) return 0;
-        if (str_eq(s, STR("none"))) {
-            p->q->r.choice = CHAT_CHOICE_NONE;
-            return 0;
-        }
-        if (!str_eq(s, STR("required")))
-            return err_param(e, ERR_INVALID_VALUE, name, "%s is \"%s\", it must be none, auto or required",
-                             name, str_quote(q, sizeof q, s));
-        return err_param(e, ERR_UNSUPP_VALUE, name, "%s \"required\" is not supported by this server: it "
-                         "cannot force a call; none and auto are", name);
+    if (str_eq(s, STR("auto"))) p->q->r.choice = CHAT_CHOICE_AUTO;
+    else if (str_eq(s, STR("none"))) p->q->r.choice = CHAT_CHOICE_NONE;
+    else if (str_eq(s, STR("required"))) p->q->r.choice = CHAT_CHOICE_REQUIRED;
+    else
+        return err_param(e, ERR_INVALID_VALUE, path, "%s is \"%s\", it must be none, auto or required", path,
+                         str_quote(q, sizeof q, s));
+    return 0;
+}
+
+/* {"type": "allowed_tools", "allowed_tools": {"mode": "auto" or "required", "tools": [...]}} */
+static int allowed_tools(struct parse *p, const struct json *v, const char *name, struct err *e)
+{
+    char               path[ERR_PARAM_MAX], full[ERR_PARAM_MAX];
+    struct str         mode = STR_NULL;
+    const struct json *a    = json_get(v, "allowed_tools");
+
+    field_path(path, "%s.allowed_tools", name);
+    if (!a) return err_param(e, ERR_MISSING_PARAM, path, "%s is missing", path);
+    if (json_kind(a) != JSON_T_OBJ) return field_type_err(path, a, "an object", e);
+    int rc = need_str(p, a, path, "mode", &mode, e);
+    field_path(full, "%s.mode", path);
+    if (rc == 0) rc = choice_word(p, full, mode, e);
+    if (rc < 0) return rc;
+    const struct json *list = json_get(a, "tools");
+    size_t             n    = json_len(list);
+    field_path(full, "%s.tools", path);
+    if (json_kind(list) != JSON_T_ARR) return field_type_err(full, list, "an array", e);
+    if (n == 0) return err_param(e, ERR_EMPTY_ARRAY, full, "%s is an empty array; tool_choice \"none\" allows no tool", full);
+    if (n > LIM_TOOLS)
+        return err_param(e, ERR_ARRAY_TOO_LONG, full, "%s has %zu elements, the limit is %d", full, n, LIM_TOOLS);
+    p->allowed = arena_array(p->a, n, sizeof *p->allowed);
+    if (!p->allowed) return err_nomem(e, "reading a request");
+    for (size_t i = 0; i < n; i++) {
+        field_path(full, "%s.tools[%zu]", path, i);
+        rc = function_name(p, json_at(list, i), full, &p->allowed[i], e);
+        if (rc < 0) return rc;
     }
+    p->n_allowed   = (int)n;
+    p->choice_only = true;
+    return 0;
+}
+
+int field_tool_choice(struct parse *p, const char *name, const struct json *v, struct err *e)
+{
+    if (json_kind(v) == JSON_T_STR) return choice_word(p, name, json_str(v), e);
     if (json_kind(v) != JSON_T_OBJ) return field_type_err(name, v, "a string or an object", e);
-    return err_param(e, ERR_UNSUPP_VALUE, name, "%s that names a tool is not supported by this server: it "
-                     "cannot force a call; none and auto are", name);
+    if (str_eq(json_str(json_get(v, "type")), STR("allowed_tools"))) return allowed_tools(p, v, name, e);
+    p->q->r.choice = CHAT_CHOICE_NAMED;
+    return function_name(p, v, name, &p->q->r.choice_name, e);
+}
+
+static bool among(const struct str *list, int n, struct str name)
+{
+    for (int i = 0; i < n; i++)
+        if (str_eq(list[i], name)) return true;
+    return false;
+}
+
+static int offered(const struct chat_req *r, struct str name, struct err *e)
+{
+    char q[LIM_QUOTE_BYTES];
+
+    for (int i = 0; i < r->n_tool; i++)
+        if (str_eq(r->tool[i].name, name)) return 0;
+    return err_param(e, ERR_INVALID_VALUE, "tool_choice", "tool_choice names \"%s\", which is not among the tools",
+                     str_quote(q, sizeof q, name));
+}
+
+int field_choice_check(struct parse *p, struct err *e)
+{
+    struct chat_req  *r    = &p->q->r;
+    struct chat_tool *tool = (struct chat_tool *)r->tool; // ours, made by field_tools
+    int               rc   = 0;
+
+    if (r->n_tool == 0 && (r->choice == CHAT_CHOICE_REQUIRED || r->choice == CHAT_CHOICE_NAMED || p->choice_only))
+        return err_param(e, ERR_INVALID_VALUE, "tool_choice", "tool_choice wants a call, but there are no tools");
+    if (r->choice == CHAT_CHOICE_NAMED) return offered(r, r->choice_name, e);
+    if (!p->choice_only) return 0;
+    for (int i = 0; rc == 0 && i < p->n_allowed; i++) rc = offered(r, p->allowed[i], e);
+    for (int i = 0; i < r->n_tool; i++) tool[i].barred = !among(p->allowed, p->n_allowed, tool[i].name);
+    return rc;
 }

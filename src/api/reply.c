@@ -8,8 +8,16 @@
 #include <string.h>
 
 #include "api/api_int.h"
+#include "base/clock.h"
 #include "base/limits.h"
+#include "conf/options.h"
 #include "base/utf8.h"
+
+/* In the shape of llama.cpp's own routes (reply_fill.c). */
+static bool is_llama(const struct call *c)
+{
+    return c->kind == API_INFILL || c->kind == API_NATIVE;
+}
 
 static const char *finish_name(const struct answer *an)
 {
@@ -76,6 +84,8 @@ enum { LP_VALUE, LP_TOP, LP_OFFSET }; // lp_parts
 
 static void keep_text_lp(struct answer *an, const struct chat_event *ev)
 {
+    an->sum_lp += (double)ev->lp.logprob;
+    an->n_summed++;
     if (an->n_lp++) {
         buf_byte(&an->lps, ',');
         for (size_t k = 0; k < ARRAY_LEN(an->lp_parts); k++) buf_byte(&an->lp_parts[k], ',');
@@ -100,7 +110,7 @@ static void keep_text_lp(struct answer *an, const struct chat_event *ev)
 static void put_lps(struct buf *b, const struct call *c, struct answer *an)
 {
     buf_str(b, STR(",\"logprobs\":"));
-    if (!c->q.r.logprobs) {
+    if (!c->q.show_lps) {
         buf_str(b, STR("null"));
         return;
     }
@@ -136,6 +146,20 @@ static void put_head(struct buf *b, const struct call *c, const char *object)
         json_put_str(b, c->fingerprint);
     }
     buf_str(b, STR(",\"choices\":["));
+}
+
+/* The members that hold thinking: clients look for one or the other. */
+static void put_reasoning(struct buf *b, const struct call *c, struct str text)
+{
+    if (c->reasoning_field != THINK_REASONING) {
+        buf_str(b, STR("\"reasoning_content\":"));
+        json_put_str(b, text);
+    }
+    if (c->reasoning_field == THINK_BOTH) buf_byte(b, ',');
+    if (c->reasoning_field != THINK_CONTENT) {
+        buf_str(b, STR("\"reasoning\":"));
+        json_put_str(b, text);
+    }
 }
 
 static void put_usage(struct buf *b, const struct chat_usage *u)
@@ -177,12 +201,31 @@ static void chunk_end(struct call *c, struct buf *b)
     send(c, b);
 }
 
-/* The chunk's choice has its delta (or text): its log-probabilities, and away with it. */
-static void chunk_close(struct call *c, int choice, struct buf *b)
+#define PAD_TO 16 // bytes of text and padding together are a multiple of it
+
+/* The end of a chunk that carries text: on request so much more that its size does not tell the text's, whoever
+ * listens on the way (OpenAI API reference, stream_options.include_obfuscation). */
+static void text_end(struct call *c, struct buf *b, size_t n_text)
+{
+    static const char letter[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+    if (c->q.obfuscate) {
+        buf_str(b, c->q.include_usage ? STR("],\"usage\":null,\"obfuscation\":\"") : STR("],\"obfuscation\":\""));
+        for (size_t n = PAD_TO - n_text % PAD_TO; n > 0; n--)
+            buf_byte(b, letter[rng_below(&c->rng, sizeof letter - 1)]);
+        buf_str(b, STR("\"}"));
+        send(c, b);
+        return;
+    }
+    chunk_end(c, b);
+}
+
+/* The chunk's choice has its delta (or text), of n_text bytes: its log-probabilities, and away with it. */
+static void chunk_close(struct call *c, int choice, struct buf *b, size_t n_text)
 {
     put_lps(b, c, &c->answer[choice]);
     buf_str(b, STR(",\"finish_reason\":null}"));
-    chunk_end(c, b);
+    text_end(c, b, n_text);
 }
 
 /* A chunk whose delta (or text) is `open`, s escaped, `close`. */
@@ -193,12 +236,12 @@ static void chunk(struct call *c, int choice, struct str open, struct str s, str
     buf_str(b, open);
     json_put_esc(b, s);
     buf_str(b, close);
-    chunk_close(c, choice, b);
+    chunk_close(c, choice, b, s.n);
 }
 
 void reply_stream_start(struct call *c)
 {
-    put_head(&c->head, c, c->kind == API_CHAT ? "chat.completion.chunk" : "text_completion");
+    if (!is_llama(c)) put_head(&c->head, c, c->kind == API_CHAT ? "chat.completion.chunk" : "text_completion");
     http_sse_start(c->http);
     if (c->kind != API_CHAT) return;
     for (int i = 0; i < c->n_answer; i++) {
@@ -227,7 +270,7 @@ static void stream_call(struct call *c, int choice, const struct chat_event *ev)
     }
     put_lps(b, c, &c->answer[choice]);
     buf_str(b, STR(",\"finish_reason\":null}"));
-    chunk_end(c, b);
+    text_end(c, b, ev->text.n);
 }
 
 static void stream_finish(struct call *c, int choice)
@@ -241,8 +284,24 @@ static void stream_finish(struct call *c, int choice)
     chunk_end(c, b);
 }
 
+/* One piece, or with `last` the numbers. */
+static void stream_fill(struct call *c, struct str text, bool last)
+{
+    struct buf *b = &c->a->text;
+
+    buf_clear(b);
+    if (last) reply_fill_end(b, c, text);
+    else reply_fill_chunk(b, text);
+    send(c, b);
+}
+
 void reply_stream_end(struct call *c)
 {
+    if (is_llama(c)) {
+        stream_fill(c, STR(""), true);
+        http_stream_end(c->http);
+        return;
+    }
     if (c->q.include_usage) {
         struct buf *b = chunk_begin(c, -1);
         buf_str(b, STR("],\"usage\":"));
@@ -254,33 +313,23 @@ void reply_stream_end(struct call *c)
     http_stream_end(c->http);
 }
 
-/* "reasoning_content":"...", under the name or names that are wanted. */
-static void put_reasoning(struct buf *b, enum api_reasoning how, struct str text)
-{
-    if (how != API_REASONING_SHORT) {
-        buf_str(b, STR("\"reasoning_content\":"));
-        json_put_str(b, text);
-    }
-    if (how == API_REASONING_BOTH) buf_byte(b, ',');
-    if (how != API_REASONING_CONTENT) {
-        buf_str(b, STR("\"reasoning\":"));
-        json_put_str(b, text);
-    }
-}
-
 static void stream_reasoning(struct call *c, int choice, struct str text)
 {
-    if (c->a->conf.reasoning == API_REASONING_NONE) return;
+    if (c->reasoning_field == THINK_NONE) return;
     struct buf *b = chunk_begin(c, choice);
 
     buf_str(b, STR("\"delta\":{"));
-    put_reasoning(b, c->a->conf.reasoning, text);
+    put_reasoning(b, c, text);
     buf_byte(b, '}');
-    chunk_close(c, choice, b);
+    chunk_close(c, choice, b, text.n);
 }
 
 static void stream_event(struct call *c, int choice, const struct chat_event *ev)
 {
+    if (is_llama(c)) {
+        if (ev->kind == CHAT_EV_TEXT) stream_fill(c, ev->text, false);
+        return;
+    }
     switch (ev->kind) {
     case CHAT_EV_TEXT:
         if (c->kind == API_CHAT) chunk(c, choice, STR("\"delta\":{\"content\":\""), ev->text, STR("\"}"));
@@ -291,6 +340,7 @@ static void stream_event(struct call *c, int choice, const struct chat_event *ev
     case CHAT_EV_ARGS: stream_call(c, choice, ev); break;
     case CHAT_EV_FINISH: stream_finish(c, choice); break;
     case CHAT_EV_START:
+    case CHAT_EV_VECTOR:
     case CHAT_EV_LOGPROB:
     case CHAT_EV_END:
     case CHAT_EV_ERROR: break;
@@ -319,6 +369,7 @@ static void keep_event(struct answer *an, const struct chat_event *ev)
     case CHAT_EV_CALL: keep_call(an, ev); break;
     case CHAT_EV_ARGS: json_put_esc(&an->calls, ev->text); break;
     case CHAT_EV_START:
+    case CHAT_EV_VECTOR:
     case CHAT_EV_LOGPROB:
     case CHAT_EV_FINISH:
     case CHAT_EV_END:
@@ -326,15 +377,15 @@ static void keep_event(struct answer *an, const struct chat_event *ev)
     }
 }
 
-static void put_message(struct buf *b, const struct answer *an, enum api_reasoning how)
+static void put_message(struct buf *b, const struct call *c, const struct answer *an)
 {
     buf_str(b, STR("\"message\":{\"role\":\"assistant\",\"content\":"));
     if (an->text.n == 0 && an->n_call) buf_str(b, STR("null"));
     else json_put_str(b, buf_text(&an->text));
     buf_str(b, STR(",\"refusal\":null"));
-    if (an->reasoning.n && how != API_REASONING_NONE) {
+    if (an->reasoning.n && c->reasoning_field != THINK_NONE) {
         buf_byte(b, ',');
-        put_reasoning(b, how, buf_text(&an->reasoning));
+        put_reasoning(b, c, buf_text(&an->reasoning));
     }
     if (an->n_call) {
         buf_str(b, STR(",\"tool_calls\":["));
@@ -344,35 +395,76 @@ static void put_message(struct buf *b, const struct answer *an, enum api_reasoni
     buf_byte(b, '}');
 }
 
+static double mean_lp(const struct answer *an)
+{
+    return an->n_summed ? an->sum_lp / an->n_summed : 0;
+}
+
+/* best_of: of each prompt's answers the n_shown with the highest mean log-probability move to the front, best
+ * first; the earlier one of equals. Insertion sort of at most LIM_CHOICES. */
+static void choose_best(struct call *c)
+{
+    int n = c->q.r.n_choice;
+
+    for (int f = 0; f < c->n_flight; f++) {
+        struct answer *an = c->answer + (ptrdiff_t)f * n;
+        for (int i = 1; i < n; i++) {
+            struct answer one = an[i];
+            int           k   = i;
+            for (; k > 0 && mean_lp(&an[k - 1]) < mean_lp(&one); k--) an[k] = an[k - 1];
+            an[k] = one;
+        }
+        for (int k = 0; k < c->q.n_shown && f > 0; k++) { // answers are numbered without those left out
+            struct answer *to = &c->answer[f * c->q.n_shown + k], swap = *to;
+            *to   = an[k];
+            an[k] = swap;
+        }
+    }
+}
+
+/* False: a part of it was lost for want of memory. */
+static bool put_whole(struct buf *b, struct call *c)
+{
+    bool lost = false;
+
+    put_head(b, c, c->kind == API_CHAT ? "chat.completion" : "text_completion");
+    if (c->q.n_shown < c->q.r.n_choice) choose_best(c);
+    for (int i = 0; i < c->n_flight * c->q.n_shown; i++) {
+        struct answer *an = &c->answer[i];
+        lost |= an->text.failed || an->reasoning.failed || an->calls.failed || an->lps.failed;
+        buf_printf(b, "%s{\"index\":%d,", i ? "," : "", i);
+        if (c->kind == API_CHAT) {
+            put_message(b, c, an);
+        } else {
+            buf_str(b, STR("\"text\":"));
+            json_put_str(b, buf_text(&an->text));
+        }
+        put_lps(b, c, an);
+        buf_printf(b, ",\"finish_reason\":\"%s\"}", finish_name(an));
+    }
+    buf_str(b, STR("],\"usage\":"));
+    put_usage(b, &c->usage);
+    buf_byte(b, '}');
+    return !lost && !b->failed;
+}
+
+static bool put_fill(struct buf *b, const struct call *c)
+{
+    reply_fill_end(b, c, buf_text(&c->answer[0].text));
+    return !c->answer[0].text.failed && !b->failed;
+}
+
 void reply_whole(struct call *c)
 {
     struct buf b;
     struct err e;
-    bool       lost = false;
 
     buf_init(&b, LIM_REQ_ARENA);
-    put_head(&b, c, c->kind == API_CHAT ? "chat.completion" : "text_completion");
-    for (int i = 0; i < c->n_answer; i++) {
-        struct answer *an = &c->answer[i];
-        lost |= an->text.failed || an->reasoning.failed || an->calls.failed || an->lps.failed;
-        buf_printf(&b, "%s{\"index\":%d,", i ? "," : "", i);
-        if (c->kind == API_CHAT) {
-            put_message(&b, an, c->a->conf.reasoning);
-        } else {
-            buf_str(&b, STR("\"text\":"));
-            json_put_str(&b, buf_text(&an->text));
-        }
-        put_lps(&b, c, an);
-        buf_printf(&b, ",\"finish_reason\":\"%s\"}", finish_name(an));
-    }
-    buf_str(&b, STR("],\"usage\":"));
-    put_usage(&b, &c->usage);
-    buf_byte(&b, '}');
-    if (b.failed || lost) {
+    if (is_llama(c) ? put_fill(&b, c) : put_whole(&b, c)) {
+        http_reply(c->http, 200, STR("application/json"), buf_text(&b));
+    } else {
         err_nomem(&e, "writing a reply");
         http_reply_err(c->http, &e);
-    } else {
-        http_reply(c->http, 200, STR("application/json"), buf_text(&b));
     }
     buf_release(&b);
 }
@@ -396,7 +488,9 @@ void reply_event(struct call *c, int choice, const struct chat_event *ev)
     if (ev->kind == CHAT_EV_FINISH) {
         an->finished = true;
         an->finish   = ev->finish;
+        if (ev->stop.p) an->stop = arena_str(&c->arena, ev->stop);
     }
+    if (!c->first_us) c->first_us = clock_mono_us();
     if (c->streaming) stream_event(c, choice, ev);
     else keep_event(an, ev);
 }

@@ -3,6 +3,7 @@
  * Requests: ours, llama-server's (content, with_pieces) and vLLM's (prompt, add_special_tokens,
  * return_token_strs); replies carry the members that the clients of each look for. */
 #include "api/api_int.h"
+#include "api/caps.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/utf8.h"
@@ -123,6 +124,8 @@ static int ask(struct ask *k, struct str body, struct err *e)
     int             rc = api_req_parse(body, API_TEXT, &k->arena, q, e);
 
     if (rc == 0) rc = find_model(k, e);
+    if (rc == 0) rc = caps_check(k->a, k->http, q, NULL, e);
+    else if (q->ignored[0]) http_reply_field(k->http, "x-curlew-ignored", str_c(q->ignored));
     if (rc < 0) return rc;
     struct chat_query query = { .kind = k->kind, .add_special = q->add_special, .parse_special = q->parse_special,
                                 .pieces = q->pieces, .offsets = q->offsets, .text = q->text, .chat = q->r.n_msg > 0, .req = q->r,
@@ -156,7 +159,6 @@ static void begin(struct api *a, struct http_req *h, enum chat_query_kind kind)
     arena_init(&k->arena, LIM_REQ_ARENA);
     http_req_set_user(h, &k->user);
     int rc = ask(k, http_req_body(h), &e);
-    if (k->q.ignored[0]) http_reply_field(h, "x-curlew-ignored", str_c(k->q.ignored));
     if (rc < 0) http_reply_err(h, &e);
 }
 

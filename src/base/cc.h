@@ -11,6 +11,15 @@
 #define MAY_ALIAS               __attribute__((may_alias))
 #define ALIGNED(n)              __attribute__((aligned(n)))
 
+/* Of a function with long loops: also compile it for wider vectors; which one runs is decided when the program
+ * starts. Same operations, same bits (the build forbids contraction). Only where the C library can do that (ifunc), and
+ * not under sanitizers, which are not awake yet when it decides. */
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+#define WIDE_VECTORS __attribute__((target_clones("default", "avx2", "avx512f")))
+#else
+#define WIDE_VECTORS
+#endif
+
 #define LIKELY(x)   __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 

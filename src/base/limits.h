@@ -14,6 +14,15 @@
 #define LIM_LOG_LINE_BYTES 2048 // one line, one write
 #define LIM_QUOTE_BYTES    64   // of a client's or file's bytes inside a message
 
+/* --- configuration files: written by hand, a few KiB --- */
+#define LIM_CONF_BYTES  KIB(256) // one file
+#define LIM_CONF_DEPTH  16       // lists and groups inside each other; ours need three
+#define LIM_CONF_NODES  20000    // values in all
+#define LIM_CONF_KEYS   512      // of one group; there are under 100 options
+#define LIM_CONF_TEXT   KIB(16)  // one value; the longest are paths
+#define LIM_ALIASES     64       // other names of one model
+#define LIM_DIR_ENTRIES 4096     // looked at in one folder of models; nobody has as many models
+
 /* --- HTTP in --- */
 #define LIM_REQ_LINE_BYTES   KIB(8)  // request line, without CRLF
 #define LIM_FIELD_LINE_BYTES KIB(8)  // one field line
@@ -48,11 +57,17 @@
 #define LIM_TOOLS         512
 #define LIM_STOPS         16
 #define LIM_STOP_BYTES    1024 // one stop sequence; it bounds the text held back
+#define LIM_STOP_TOKENS   64   // token ids that end an answer
+#define LIM_BREAKER_BYTES 128  // one sequence breaker of DRY
+#define LIM_FILES         64   // other files that a completion in the middle may look at
 #define LIM_CHOICES       16   // n
+#define LIM_SALT_BYTES    512  // cache_salt, prompt_cache_key: names, not texts
+#define LIM_SALTS         4096 // that a worker tells apart at a time: 4 MiB of names at most
 #define LIM_PROMPTS       256  // prompts of one completions request
+#define LIM_INPUTS        2048 // texts of one embeddings request, documents of one rerank request: OpenAI's limit
 #define LIM_TOP_LOGPROBS  20
 #define LIM_LOGIT_BIAS    1024
-#define LIM_DRY_BREAKERS  4096 // token ids; four characters are some hundred ids
+#define LIM_DRY_BREAKERS  (1 << 18) // token ids; in large vocabularies thousands hold a quote or a colon
 #define LIM_PROMPT_BYTES  MIB(16)
 #define LIM_MODEL_NAME    256
 #define LIM_REQ_ARENA     MIB(64) // request arena: body, parsed tree, tokens
@@ -67,6 +82,33 @@
 #define LIM_SPLIT_REDO_BYTES MIB(1)   // read again, all failed calls of an answer together
 #define LIM_SPLIT_DEPTH      64       // nesting of arguments
 #define LIM_SPLIT_CALLS      256      // calls of one answer; more are answer text
+
+/* --- constraints: schemas, grammars, regular expressions --- */
+#define LIM_CONSTRAIN_TEXT    MIB(1)  // of one; production schemas have under 200 KiB
+#define LIM_CONSTRAIN_ARENA   MIB(64) // while one is built
+#define LIM_CONSTRAIN_NODES   400000  // of its tree, bytes of literals counted
+#define LIM_CONSTRAIN_OPS     1000000 // operations of the automaton
+#define LIM_CONSTRAIN_RULES   5000    // of a GBNF grammar: names are looked up one after the other
+#define LIM_CONSTRAIN_VIEWS   5000    // schemas and their combinations, likewise
+#define LIM_CONSTRAIN_MEMBERS 2000    // properties of one object, likewise
+#define LIM_CONSTRAIN_DEPTH   64      // groups in groups; constants of a schema
+#define LIM_CONSTRAIN_HEIGHT  4096    // of a tree: bounds the C stack
+#define LIM_CONSTRAIN_RANGES  512     // parts of one set of characters
+#define LIM_CONSTRAIN_REPEAT  1000000 // {m,n}, maxLength ...: counted, not unrolled
+#define LIM_CONSTRAIN_PATTERN 1024    // bytes of a regular expression
+#define LIM_CONSTRAIN_ENUM    5000    // values of one enum
+#define LIM_CONSTRAIN_FRAMES  512     // rules inside rules while a text is read: deeper nesting cannot be written
+#define LIM_CONSTRAIN_STACKS  4096    // ways to read a text at once
+#define LIM_CONSTRAIN_STEPS   4000000 // frames looked at for one token: some 50 ms
+#define LIM_CONSTRAIN_TOKEN   1024    // bytes of a token; longer ones are not used
+#define LIM_CONSTRAIN_CACHE   16      // compiled forms that are kept
+/* what one form may remember while it is used; then it forgets and begins again */
+#define LIM_CONSTRAIN_POOL_FRAMES 500000
+#define LIM_CONSTRAIN_POOL_CONFS  100000
+#define LIM_CONSTRAIN_POOL_TOPS   1000000
+#define LIM_CONSTRAIN_POOL_TRANS  4000000
+#define LIM_CONSTRAIN_MASKS   MIB(8) // masks of one form
+#define LIM_CONSTRAIN_MASKS_N 1024
 
 /* --- templates --- */
 #define LIM_TMPL_BYTES     MIB(1)  // a chat template; real ones have under 100 KiB
@@ -107,5 +149,6 @@
 #define LIM_EMBD            (1 << 20)
 #define LIM_HEADS           4096
 #define LIM_CTX             (1 << 24)
+#define LIM_TOKEN_TYPES     64         // kinds of segments of an encoder; real ones have 1 or 2
 
 #endif

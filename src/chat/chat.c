@@ -5,7 +5,6 @@
  */
 #include "chat/chat.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -95,6 +94,40 @@ static void pack_params(struct buf *b, const struct chat_params *p)
     for (int i = 0; i < p->n_order; i++) pack_u8(b, (uint8_t)p->order[i]);
 }
 
+static void pack_inputs(struct buf *b, const struct chat_req *r)
+{
+    pack_u32(b, (uint32_t)r->n_input);
+    for (int i = 0; i < r->n_input; i++) {
+        pack_str(b, r->input[i].text);
+        pack_u32(b, (uint32_t)r->input[i].n_tok);
+        for (int k = 0; k < r->input[i].n_tok; k++) pack_i32(b, r->input[i].tok[k]);
+    }
+    pack_i32(b, r->n_dim);
+}
+
+static void pack_fill(struct buf *b, const struct chat_req *r)
+{
+    pack_u8(b, r->fill);
+    pack_opt_str(b, r->suffix);
+    pack_u32(b, (uint32_t)r->n_extra);
+    for (int i = 0; i < r->n_extra; i++) {
+        pack_str(b, r->extra[i].name);
+        pack_str(b, r->extra[i].text);
+    }
+}
+
+/* What ends an answer besides stop sequences, and where DRY's repetitions end. */
+static void pack_ends(struct buf *b, const struct chat_req *r)
+{
+    pack_u8(b, r->keep_stop);
+    pack_i32(b, r->n_min);
+    pack_u32(b, (uint32_t)r->n_stop_tok);
+    for (int i = 0; i < r->n_stop_tok; i++) pack_i32(b, r->stop_tok[i]);
+    pack_u8(b, r->own_breakers);
+    pack_u32(b, (uint32_t)r->n_breaker);
+    for (int i = 0; i < r->n_breaker; i++) pack_str(b, r->breaker[i]);
+}
+
 void chat_req_pack(struct buf *b, const struct chat_req *r)
 {
     pack_u8(b, (uint8_t)r->kind);
@@ -106,6 +139,7 @@ void chat_req_pack(struct buf *b, const struct chat_req *r)
         pack_str(b, r->tool[i].name);
         pack_opt_str(b, r->tool[i].parameters);
         pack_u8(b, r->tool[i].strict);
+        pack_u8(b, r->tool[i].barred);
     }
     pack_u8(b, (uint8_t)r->choice);
     pack_opt_str(b, r->choice_name);
@@ -121,17 +155,26 @@ void chat_req_pack(struct buf *b, const struct chat_req *r)
     for (int i = 0; i < r->n_prompt_tok; i++) pack_i32(b, r->prompt_tok[i]);
     pack_u8(b, r->echo);
     pack_u8(b, r->raw);
+    pack_fill(b, r);
 
     pack_params(b, &r->params);
     pack_i32(b, r->n_choice);
     pack_i32(b, r->n_max);
     pack_u32(b, (uint32_t)r->n_stop);
     for (int i = 0; i < r->n_stop; i++) pack_str(b, r->stop[i]);
+    pack_ends(b, r);
     pack_u8(b, r->ignore_eos);
     pack_u8(b, r->logprobs);
     pack_i32(b, r->n_top);
     pack_u8(b, (uint8_t)r->format);
     pack_opt_str(b, r->schema);
+    pack_inputs(b, r);
+    pack_opt_str(b, r->format_field);
+    pack_opt_str(b, r->cache_key);
+    pack_opt_str(b, r->cache_salt);
+    pack_u64(b, r->client);
+    pack_u8(b, (uint8_t)r->context_shift);
+    pack_i32(b, r->n_keep);
 }
 
 /* --- unpacking --- */
@@ -194,11 +237,11 @@ static int get_int(struct rd *r, int min, int max)
     return v;
 }
 
-static float get_f32(struct rd *r)
+static float get_f32(struct rd *r, float min, float max)
 {
     float v = unpack_f32(&r->u);
 
-    if (!isfinite(v)) r->u.failed = true;
+    if (!(v >= min && v <= max)) r->u.failed = true; // NaN too
     return v;
 }
 
@@ -224,13 +267,15 @@ static void get_msg(struct rd *r, struct chat_msg *m)
 
 static void get_params(struct rd *r, struct chat_params *p)
 {
-    float *const f[] = { &p->temperature, &p->dyn_temp_range, &p->dyn_temp_exponent, &p->top_p,
-                         &p->min_p, &p->typical_p, &p->top_n_sigma, &p->xtc_probability,
-                         &p->xtc_threshold, &p->repeat_penalty, &p->frequency_penalty,
-                         &p->presence_penalty, &p->dry_multiplier, &p->dry_base, &p->mirostat_tau,
-                         &p->mirostat_eta };
+    const struct {
+        float *at, min, max;
+    } f[] = { { &p->temperature, 0, 2 }, { &p->dyn_temp_range, 0, 10 }, { &p->dyn_temp_exponent, 0, 10 },
+              { &p->top_p, 0, 1 }, { &p->min_p, 0, 1 }, { &p->typical_p, 0, 1 }, { &p->top_n_sigma, -1, 100 },
+              { &p->xtc_probability, 0, 1 }, { &p->xtc_threshold, 0, 1 }, { &p->repeat_penalty, 0.01f, 10 },
+              { &p->frequency_penalty, -2, 2 }, { &p->presence_penalty, -2, 2 }, { &p->dry_multiplier, 0, 100 },
+              { &p->dry_base, 1, 100 }, { &p->mirostat_tau, 0, 100 }, { &p->mirostat_eta, 0, 1 } };
 
-    for (size_t i = 0; i < ARRAY_LEN(f); i++) *f[i] = get_f32(r);
+    for (size_t i = 0; i < ARRAY_LEN(f); i++) *f[i].at = get_f32(r, f[i].min, f[i].max);
     p->top_k              = get_int(r, 0, LIM_VOCAB);
     p->penalty_last_n     = get_int(r, -1, LIM_CTX);
     p->dry_allowed_length = get_int(r, 0, LIM_CTX);
@@ -241,11 +286,55 @@ static void get_params(struct rd *r, struct chat_params *p)
     struct chat_bias *bias = get_array(r, &p->n_bias, LIM_LOGIT_BIAS, 8, sizeof *bias);
     for (int i = 0; i < p->n_bias; i++) {
         bias[i].tok  = get_int(r, 0, LIM_VOCAB);
-        bias[i].bias = get_f32(r);
+        bias[i].bias = get_f32(r, -100, 100);
     }
     p->bias    = bias;
     p->n_order = (int)unpack_count(&r->u, CHAT_SAMPLERS, 1);
     for (int i = 0; i < p->n_order; i++) p->order[i] = (enum chat_sampler)get_enum(r, CHAT_SAMPLERS);
+}
+
+static void get_inputs(struct rd *r, struct chat_req *q)
+{
+    bool               wants = q->kind == CHAT_KIND_EMBED || q->kind == CHAT_KIND_RANK;
+    struct chat_input *in    = get_array(r, &q->n_input, LIM_INPUTS, 8, sizeof *in);
+
+    for (int i = 0; i < q->n_input; i++) {
+        in[i].text   = get_str(r);
+        int32_t *tok = get_array(r, &in[i].n_tok, LIM_CTX, 4, sizeof *tok);
+        for (int k = 0; k < in[i].n_tok; k++) tok[k] = get_int(r, 0, LIM_VOCAB);
+        in[i].tok = tok;
+    }
+    q->input = in;
+    q->n_dim = get_int(r, 0, LIM_EMBD);
+    if (wants != (q->n_input > 0)) r->u.failed = true;
+}
+
+static void get_fill(struct rd *r, struct chat_req *q)
+{
+    q->fill   = unpack_bool(&r->u);
+    q->suffix = get_opt_str(r);
+    struct chat_file *extra = get_array(r, &q->n_extra, LIM_FILES, 8, sizeof *extra);
+    for (int i = 0; i < q->n_extra; i++) {
+        extra[i].name = get_str(r);
+        extra[i].text = get_str(r);
+    }
+    q->extra = extra;
+}
+
+static void get_ends(struct rd *r, struct chat_req *q)
+{
+    q->keep_stop = unpack_bool(&r->u);
+    q->n_min     = get_int(r, 0, LIM_CTX);
+    int32_t *tok = get_array(r, &q->n_stop_tok, LIM_STOP_TOKENS, 4, sizeof *tok);
+    for (int i = 0; i < q->n_stop_tok; i++) tok[i] = get_int(r, 0, LIM_VOCAB);
+    q->stop_tok     = tok;
+    q->own_breakers = unpack_bool(&r->u);
+    struct str *breaker = get_array(r, &q->n_breaker, LIM_STOPS, 5, sizeof *breaker);
+    for (int i = 0; i < q->n_breaker; i++) {
+        breaker[i] = get_str(r);
+        if (breaker[i].n == 0 || breaker[i].n > LIM_BREAKER_BYTES) r->u.failed = true;
+    }
+    q->breaker = breaker;
 }
 
 int chat_req_unpack(struct str bytes, struct arena *a, struct chat_req *ret, struct err *e)
@@ -254,16 +343,17 @@ int chat_req_unpack(struct str bytes, struct arena *a, struct chat_req *ret, str
     struct chat_req q;
 
     chat_req_init(&q);
-    q.kind = (enum chat_kind)get_enum(&r, CHAT_KIND_TEXT + 1);
+    q.kind = (enum chat_kind)get_enum(&r, CHAT_KIND_RANK + 1);
     struct chat_msg *msg = get_array(&r, &q.n_msg, LIM_MESSAGES, 17, sizeof *msg);
     for (int i = 0; i < q.n_msg; i++) get_msg(&r, &msg[i]);
     q.msg = msg;
-    struct chat_tool *tool = get_array(&r, &q.n_tool, LIM_TOOLS, 10, sizeof *tool);
+    struct chat_tool *tool = get_array(&r, &q.n_tool, LIM_TOOLS, 11, sizeof *tool);
     for (int i = 0; i < q.n_tool; i++) {
         tool[i].json       = get_str(&r);
         tool[i].name       = get_str(&r);
         tool[i].parameters = get_opt_str(&r);
         tool[i].strict     = unpack_bool(&r.u);
+        tool[i].barred     = unpack_bool(&r.u);
     }
     q.tool            = tool;
     q.choice          = (enum chat_choice)get_enum(&r, CHAT_CHOICE_NAMED + 1);
@@ -281,6 +371,7 @@ int chat_req_unpack(struct str bytes, struct arena *a, struct chat_req *ret, str
     q.prompt_tok = tok;
     q.echo       = unpack_bool(&r.u);
     q.raw        = unpack_bool(&r.u);
+    get_fill(&r, &q);
 
     get_params(&r, &q.params);
     q.n_choice = get_int(&r, 1, LIM_CHOICES);
@@ -290,12 +381,21 @@ int chat_req_unpack(struct str bytes, struct arena *a, struct chat_req *ret, str
         stop[i] = get_str(&r);
         if (stop[i].n == 0 || stop[i].n > LIM_STOP_BYTES) r.u.failed = true;
     }
-    q.stop       = stop;
+    q.stop = stop;
+    get_ends(&r, &q);
     q.ignore_eos = unpack_bool(&r.u);
     q.logprobs   = unpack_bool(&r.u);
     q.n_top      = get_int(&r, 0, LIM_TOP_LOGPROBS);
-    q.format     = (enum chat_format)get_enum(&r, CHAT_FORMAT_SCHEMA + 1);
+    q.format     = (enum chat_format)get_enum(&r, CHAT_FORMAT_REGEX + 1);
     q.schema     = get_opt_str(&r);
+    get_inputs(&r, &q);
+    q.format_field = get_opt_str(&r);
+    q.cache_key  = get_opt_str(&r);
+    q.cache_salt = get_opt_str(&r);
+    if (q.cache_key.n > LIM_SALT_BYTES || q.cache_salt.n > LIM_SALT_BYTES) r.u.failed = true;
+    q.client        = unpack_u64(&r.u);
+    q.context_shift = (enum chat_shift)get_enum(&r, CHAT_SHIFT_ON + 1);
+    q.n_keep        = get_int(&r, -1, LIM_CTX);
 
     if (r.no_mem) return err_nomem(e, "reading a request");
     if (!unpack_done(&r.u))
@@ -337,6 +437,10 @@ void chat_event_pack(struct buf *b, const struct chat_event *ev)
         pack_str(b, ev->text);
         break;
     case CHAT_EV_ARGS:
+        pack_i32(b, ev->index);
+        pack_str(b, ev->text);
+        break;
+    case CHAT_EV_VECTOR:
         pack_i32(b, ev->index);
         pack_str(b, ev->text);
         break;
@@ -401,6 +505,11 @@ bool chat_event_unpack(struct unpack *u, struct chat_event *ret, struct chat_log
     case CHAT_EV_ARGS:
         ev.index = get_natural(u);
         ev.text  = unpack_str(u);
+        break;
+    case CHAT_EV_VECTOR:
+        ev.index = get_natural(u);
+        ev.text  = unpack_str(u);
+        if (ev.text.n == 0 || ev.text.n % 4) u->failed = true;
         break;
     case CHAT_EV_LOGPROB:
         ev.prompt_lp = unpack_bool(u);

@@ -46,6 +46,7 @@ struct chat_tool {
     struct str name;
     struct str parameters; // JSON Schema text, or STR_NULL
     bool       strict;
+    bool       barred; // shown to the model, but tool_choice's allowed_tools does not list it
 };
 
 enum chat_choice { CHAT_CHOICE_AUTO, CHAT_CHOICE_NONE, CHAT_CHOICE_REQUIRED, CHAT_CHOICE_NAMED };
@@ -53,9 +54,32 @@ enum chat_choice { CHAT_CHOICE_AUTO, CHAT_CHOICE_NONE, CHAT_CHOICE_REQUIRED, CHA
 enum chat_kind {
     CHAT_KIND_CHAT, // messages, through the model's template
     CHAT_KIND_TEXT, // a prompt as it is
+    CHAT_KIND_EMBED, // texts to be made vectors: one VECTOR for each, in any order, then END
+    CHAT_KIND_RANK,  // documents to be compared with a query: likewise, vectors of one value
 };
 
-enum chat_format { CHAT_FORMAT_TEXT, CHAT_FORMAT_JSON, CHAT_FORMAT_SCHEMA };
+/* At the context's end: the answer ends, or the oldest half of the text is dropped. */
+enum chat_shift { CHAT_SHIFT_DEFAULT, CHAT_SHIFT_OFF, CHAT_SHIFT_ON };
+
+/* A text to embed or a document: tokens when n_tok > 0, else text. */
+struct chat_input {
+    struct str     text;
+    const int32_t *tok;
+    int            n_tok;
+};
+
+/* A file that a completion in the middle of another one may look at. */
+struct chat_file {
+    struct str name, text;
+};
+
+enum chat_format {
+    CHAT_FORMAT_TEXT,
+    CHAT_FORMAT_JSON,    // any object
+    CHAT_FORMAT_SCHEMA,  // by a JSON Schema
+    CHAT_FORMAT_GRAMMAR, // by a GBNF grammar
+    CHAT_FORMAT_REGEX,   // the whole answer matches
+};
 
 struct chat_req {
     enum chat_kind kind;
@@ -80,6 +104,15 @@ struct chat_req {
     int            n_prompt_tok;
     bool           echo;   // the prompt comes back as text
     bool           raw;    // add no BOS even where the vocabulary asks for it
+    bool           fill;   // fill in the middle: the answer stands between prompt and suffix
+    struct str     suffix; // fill
+    const struct chat_file *extra; // [n_extra] fill: other files of the same project
+    int            n_extra;
+
+    /* CHAT_KIND_EMBED and RANK; a query is `prompt` */
+    const struct chat_input *input; // [n_input]
+    int                      n_input;
+    int                      n_dim; // values wanted of a vector, the first ones; 0: all
 
     /* both */
     struct chat_params params;
@@ -87,11 +120,28 @@ struct chat_req {
     int                n_max;      // most tokens to generate, reasoning included; -1: to the context's end
     const struct str  *stop;       // [n_stop] stop sequences, none empty
     int                n_stop;
-    bool               ignore_eos;
+    bool               keep_stop;  // the stop sequence that matched stays in the text
+    int                n_min;      // tokens before which nothing of the model's own ends the answer
+    const int32_t     *stop_tok;   // [n_stop_tok] tokens that end the answer as end-of-text does
+    int                n_stop_tok;
+    const struct str  *breaker;    // [n_breaker] texts that DRY does not look across
+    int                n_breaker;
+    bool               own_breakers; // breaker counts, also when empty; else the usual ones
+    bool               ignore_eos; // end-of-text is never chosen
     bool               logprobs;
     int                n_top;      // alternatives per token, 0..LIM_TOP_LOGPROBS
     enum chat_format   format;
-    struct str         schema;     // CHAT_FORMAT_SCHEMA: JSON Schema text
+    struct str         schema;     // SCHEMA: JSON Schema text; GRAMMAR, REGEX: theirs
+    struct str         format_field; // which field of the request asked for the format, for messages
+
+    /* Computed text is shared only between requests with the same three, so that nobody can learn from the time of an
+     * answer what another asked. */
+    struct str cache_key;  // prompt_cache_key, or STR_NULL
+    struct str cache_salt; // or STR_NULL
+    uint64_t   client;     // whose API key it came with, also for fairness; 0: nobody's
+
+    enum chat_shift context_shift;
+    int             n_keep; // tokens that a shift keeps at the head; -1: the prompt's
 };
 
 void chat_req_init(struct chat_req *r); // defaults of everything
@@ -128,6 +178,7 @@ enum chat_event_kind {
     CHAT_EV_ARGS,      // piece of its arguments
     CHAT_EV_LOGPROB,   // one generated token's logprob, before the text event that shows it
     CHAT_EV_FINISH,    // once a choice: why it ended
+    CHAT_EV_VECTOR,    // of an input: index, and text is its values as little-endian f32
     CHAT_EV_END,       // once a request, the last event: usage
     CHAT_EV_ERROR,     // instead of END: nothing follows
 };
@@ -136,9 +187,9 @@ struct chat_event {
     enum chat_event_kind kind;
     int                  choice; // 0 .. n_choice-1; 0 for START, END, ERROR
 
-    struct str                 text;  // TEXT, REASONING, ARGS; CALL: the name
+    struct str                 text;  // TEXT, REASONING, ARGS, VECTOR; CALL: the name
     struct str                 id;    // CALL
-    int                        index; // CALL, ARGS: which call of this choice, from 0
+    int                        index; // CALL, ARGS: which call of this choice, from 0; VECTOR: which input
     struct chat_logprob        lp;    // LOGPROB: the chosen token
     const struct chat_logprob *top;   // [n_top] its alternatives, most probable first
     int                        n_top;

@@ -19,6 +19,7 @@ void chat_info_pack(struct buf *b, const struct chat_info *i)
     pack_u64(b, i->kv_bytes);
     pack_u32(b, i->can);
     pack_str(b, i->fingerprint);
+    pack_i32(b, i->n_embd);
 }
 
 static struct str get_name(struct unpack *u, struct arena *a, bool *no_mem)
@@ -51,8 +52,9 @@ int chat_info_unpack(struct str bytes, struct arena *a, struct chat_info *ret, s
     i.kv_bytes     = unpack_u64(&u);
     i.can          = unpack_u32(&u);
     i.fingerprint  = get_name(&u, a, &no_mem);
+    i.n_embd       = unpack_i32(&u);
     if (no_mem) return err_nomem(e, "reading a model's description");
-    if (!unpack_done(&u) || i.n_ctx < 1 || i.n_ctx_train < 0 || i.n_seq < 1 || i.n_vocab < 0)
+    if (!unpack_done(&u) || i.n_ctx < 1 || i.n_ctx_train < 0 || i.n_seq < 1 || i.n_vocab < 0 || i.n_embd < 0)
         return err_set(e, ERR_PROTOCOL, "the description of the model is malformed");
     *ret = i;
     return 0;

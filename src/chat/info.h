@@ -20,6 +20,8 @@ enum chat_can {
     CHAT_CAN_TOK_IN    = 1 << 7, // prompts as token ids
     CHAT_CAN_CHOICES   = 1 << 8, // n > 1
     CHAT_CAN_EMBED     = 1 << 9,
+    CHAT_CAN_RANK      = 1 << 20, // compares documents with a query
+    CHAT_CAN_GENERATE  = 1 << 21, // text at all: an encoder does not
 };
 
 struct chat_info {
@@ -36,6 +38,7 @@ struct chat_info {
     uint64_t   kv_bytes;
     unsigned   can; // enum chat_can
     struct str fingerprint; // of model and engine, "fp_" and 10 hex digits
+    int        n_embd; // values of a vector, 0: it gives none
 };
 
 void          chat_info_pack(struct buf *b, const struct chat_info *i);

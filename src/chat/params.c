@@ -13,7 +13,7 @@ void chat_params_init(struct chat_params *p)
         .top_n_sigma        = -1.0f,
         .xtc_threshold      = 0.1f,
         .repeat_penalty     = 1.0f,
-        .penalty_last_n     = 64,
+        .penalty_last_n     = -1,
         .dry_base           = 1.75f,
         .dry_allowed_length = 2,
         .dry_last_n         = -1,

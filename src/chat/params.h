@@ -38,10 +38,10 @@ struct chat_params {
     float xtc_probability;   // 0: off
     float xtc_threshold;     // 0.1
 
-    float repeat_penalty;    // 1: off; divides or multiplies logits of seen tokens
-    float frequency_penalty; // 0: off; per occurrence
-    float presence_penalty;  // 0: off; once
-    int   penalty_last_n;    // tokens looked back at; -1: the whole context
+    float repeat_penalty;    // 1: off; divides or multiplies logits of tokens in prompt and answer
+    float frequency_penalty; // 0: off; per occurrence in the answer
+    float presence_penalty;  // 0: off; once, for those in the answer
+    int   penalty_last_n;    // tokens of prompt and answer looked back at; -1: all
 
     float dry_multiplier;     // 0: off
     float dry_base;           // 1.75

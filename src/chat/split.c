@@ -633,6 +633,14 @@ bool split_done(const struct split *s)
     return !s->conf.parallel && s->n_call > 0;
 }
 
+bool split_call_begun(const struct split *s, struct str *open, struct str *rest)
+{
+    if ((s->state != SPLIT_SECT && s->state != SPLIT_BODY) || s->live || s->any || !s->rule) return false;
+    *open = str_c(s->rule->open);
+    *rest = str_from(buf_text(&s->hold), open->n);
+    return true;
+}
+
 bool split_in_reasoning(const struct split *s)
 {
     return s->state == SPLIT_THINK;

@@ -90,6 +90,12 @@ bool split_done(const struct split *s);
 /* What comes next is reasoning, as far as can be known (for counting reasoning tokens). */
 bool split_in_reasoning(const struct split *s);
 
+/* A call has just been opened and is not certain yet: the mark that opened it ("" where a bracket alone
+ * did) and what came behind it. For those who hold calls to a form (session). Borrowed until split_put. */
+bool split_call_begun(const struct split *s, struct str *open, struct str *rest);
+/* The i-th mark that opens reasoning in this form, STR_NULL past the last. */
+struct str split_form_think(const struct split_form *f, size_t i);
+
 /* For the command line and tests: one recorded output as JSON text,
  *     {"output": "...", "prompt_tail": "...", "tools": [...], "parallel_tool_calls": true}
  * (all but output optional; without "tools" calls are looked for all the same, with "tools": [] they

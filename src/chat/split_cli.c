@@ -46,6 +46,7 @@ static void cli_event(void *ctx, const struct chat_event *ev)
         if ((size_t)ev->index < c->n_call) buf_str(&c->call[ev->index].args, ev->text);
         return;
     case CHAT_EV_START:
+    case CHAT_EV_VECTOR:
     case CHAT_EV_LOGPROB:
     case CHAT_EV_FINISH:
     case CHAT_EV_END:

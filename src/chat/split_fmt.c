@@ -208,6 +208,13 @@ const char *split_form_list(size_t i)
     return NULL;
 }
 
+struct str split_form_think(const struct split_form *f, size_t i)
+{
+    for (size_t k = 0; k < split_think_n; k++)
+        if ((f->think >> k & 1) && i-- == 0) return str_c(split_think_tab[k].open);
+    return STR_NULL;
+}
+
 int split_prompt_think(const struct split_form *f, struct str prompt)
 {
     /* Only an opener that nothing but white space follows is the template's doing: a user's message

@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "conf/opt_int.h"
 #include "conf/options.h"
 
 #define LIST_MAX LIM_MODELS // values of one list option
-#define OPTS_MAX 256        // rows of the table
 
 static void *field(struct settings *s, const struct opt *o)
 {
@@ -141,17 +141,48 @@ static void env_name(const struct opt *o, char *dst, size_t size)
     }
 }
 
-/* Options that no flag was given for. */
-static int set_from_env(struct settings *s, unsigned roles, const bool *given, struct arena *a, struct err *e)
+/* --- who said it --- */
+
+int opt_begin(struct opt_in *in, struct settings *s, unsigned roles, struct arena *a, struct err *e)
+{
+    assert(opt_count <= OPTS_MAX);
+    *in = (struct opt_in){ .s = s, .roles = roles, .arena = a };
+    return set_defaults(s, a, e);
+}
+
+enum opt_level opt_level(const struct opt_in *in, const struct opt *o)
+{
+    return (enum opt_level)in->level[o - opt_table];
+}
+
+int opt_put(struct opt_in *in, const struct opt *o, struct str v, enum opt_level level, const char *where,
+            struct err *e)
+{
+    unsigned char *had = &in->level[o - opt_table];
+
+    if (level < *had) { // said by something stronger; a wrong value is told of all the same
+        struct settings *scratch = arena_alloc(in->arena, sizeof *scratch);
+        if (!scratch) return err_nomem(e, "reading options");
+        *scratch = *in->s;
+        if (o->type == OPT_LIST) memset(field(scratch, o), 0, sizeof(struct opt_list));
+        return set(scratch, o, v, where, in->arena, e);
+    }
+    if (o->type == OPT_LIST && level > *had) memset(field(in->s, o), 0, sizeof(struct opt_list));
+    int rc = set(in->s, o, v, where, in->arena, e);
+    if (rc == 0) *had = (unsigned char)level;
+    return rc;
+}
+
+int opt_env(struct opt_in *in, struct err *e)
 {
     for (size_t i = 0; i < opt_count; i++) {
         const struct opt *o = &opt_table[i];
         char              name[64];
-        if (!(o->roles & roles) || given[i]) continue;
+        if (!(o->roles & in->roles) || in->level[i] > OPT_ENV) continue;
         env_name(o, name, sizeof name);
         const char *v = getenv(name);
         if (!v || !*v) continue;
-        int rc = set(s, o, str_c(v), name, a, e);
+        int rc = opt_put(in, o, str_c(v), OPT_ENV, name, e);
         if (rc < 0) return rc;
     }
     return 0;
@@ -180,30 +211,44 @@ static int distance(struct str a, struct str b)
     return row[b.n];
 }
 
-static int unknown(struct str name, unsigned roles, struct err *e)
+void opt_near_try(struct opt_near *n, struct str name, const char *known)
 {
-    const struct opt *best = NULL;
-    int               least = 4;
-    char              q[LIM_QUOTE_BYTES];
+    int d = distance(name, str_c(known));
 
+    if (n->best && d >= n->least) return;
+    if (d >= 4 || (size_t)d >= name.n) return; // nothing like it
+    n->least = d;
+    n->best  = known;
+}
+
+void opt_near_rows(struct opt_near *n, struct str name, unsigned roles)
+{
     for (size_t i = 0; i < opt_count; i++) {
         if (!(opt_table[i].roles & roles)) continue;
-        int d = distance(name, str_c(opt_table[i].name));
-        if (d < least) {
-            least = d;
-            best  = &opt_table[i];
-        }
+        opt_near_try(n, name, opt_table[i].name);
+        if (opt_table[i].also) opt_near_try(n, name, opt_table[i].also);
     }
+}
+
+static int unknown(struct str name, unsigned roles, struct err *e)
+{
+    struct opt_near n = { 0 };
+    char            q[LIM_QUOTE_BYTES];
+
+    opt_near_rows(&n, name, roles);
     str_quote(q, sizeof q, name);
-    if (best)
-        return err_set(e, ERR_BAD_CONFIG, "unknown flag --%s; did you mean --%s?", q, best->name);
+    if (n.best)
+        return err_set(e, ERR_BAD_CONFIG, "unknown flag --%s; did you mean --%s?", q, n.best);
     return err_set(e, ERR_BAD_CONFIG, "unknown flag --%s; --help lists them", q);
 }
 
-static const struct opt *by_name(struct str name, unsigned roles)
+const struct opt *opt_by_name(struct str name, unsigned roles)
 {
-    for (size_t i = 0; i < opt_count; i++)
-        if (opt_table[i].roles & roles && str_eq(name, str_c(opt_table[i].name))) return &opt_table[i];
+    for (size_t i = 0; i < opt_count; i++) {
+        const struct opt *o = &opt_table[i];
+        if (!(o->roles & roles)) continue;
+        if (str_eq(name, str_c(o->name)) || (o->also && str_eq(name, str_c(o->also)))) return o;
+    }
     return NULL;
 }
 
@@ -214,16 +259,37 @@ static const struct opt *by_letter(char c, unsigned roles)
     return NULL;
 }
 
-/* One flag at argv[*i]; steps over its value. */
-static int parse_flag(struct settings *s, unsigned roles, int argc, char **argv, int *i, bool *given,
-                      struct arena *a, struct err *e)
+static bool has_word(const char *words, struct str v)
 {
-    struct str        arg = str_c(argv[*i]), name = str_from(arg, 2), value = STR_NULL;
-    const struct opt *o;
-    char              where[80];
+    struct str rest = str_c(words), word;
+
+    while (str_cut(&rest, '|', &word))
+        if (str_eq(word, v)) return true;
+    return false;
+}
+
+int opt_no_effect(struct opt_in *in, const struct compat_row *r, struct str v, struct err *e)
+{
+    char q[LIM_QUOTE_BYTES];
+
+    if (r->words && !has_word(r->words, v))
+        return err_set(e, ERR_BAD_CONFIG, "%s: \"%s\" is not one of %s: %s", r->old, str_quote(q, sizeof q, v), r->words,
+                       r->why);
+    if (r->refused) return err_set(e, ERR_BAD_CONFIG, "%s: %s", r->old, r->why);
+    struct str note = arena_printf(in->arena, "%s has no effect: %s", r->old, r->why);
+    return note.p ? add_item(&in->s->note, note.p, r->old, in->arena, e) : err_nomem(e, "reading options");
+}
+
+/* One flag at argv[*i]; steps over its value. */
+static int parse_flag(struct opt_in *in, int argc, char **argv, int *i, struct err *e)
+{
+    struct str               arg = str_c(argv[*i]), name = str_from(arg, 2), value = STR_NULL;
+    const struct opt        *o;
+    const struct compat_row *old = NULL;
+    char                     where[80];
 
     if (arg.p[1] != '-') {
-        o = arg.n == 2 ? by_letter(arg.p[1], roles) : NULL;
+        o = arg.n == 2 ? by_letter(arg.p[1], in->roles) : NULL;
         if (!o) return err_set(e, ERR_BAD_CONFIG, "unknown flag %.40s; --help lists them", arg.p);
     } else {
         size_t eq = str_find_byte(name, '=');
@@ -231,34 +297,36 @@ static int parse_flag(struct settings *s, unsigned roles, int argc, char **argv,
             value = str_from(name, eq + 1);
             name  = str_sub(name, 0, eq);
         }
-        o = by_name(name, roles);
-        if (!o) return unknown(name, roles, e);
+        o = opt_by_name(name, in->roles);
+        if (!o) old = compat_flag(in->compat, name);
+        if (old && old->opt) o = opt_by_name(str_c(old->opt), in->roles);
+        if (!o && !old) return unknown(name, in->roles, e);
     }
-    given[o - opt_table] = true;
+    if (!o) {
+        if (!value.p && *i + 1 < argc) value = str_c(argv[++*i]);
+        return opt_no_effect(in, old, value, e);
+    }
     snprintf(where, sizeof where, "--%s", o->name);
-    if (o->type == OPT_FLAG && !value.p) return set(s, o, STR("true"), where, a, e);
+    if (o->type == OPT_FLAG && !value.p) return opt_put(in, o, STR("true"), OPT_CLI, where, e);
     if (!value.p) {
         if (*i + 1 >= argc)
             return err_set(e, ERR_BAD_CONFIG, "%s needs a value: %s %s", where, where, o->arg);
         value = str_c(argv[++*i]);
     }
-    return set(s, o, value, where, a, e);
+    return opt_put(in, o, value, OPT_CLI, where, e);
 }
 
-int opt_parse(struct settings *s, unsigned roles, int argc, char **argv, struct arena *a,
-              const char **rest, int *n_rest, struct err *e)
+int opt_flags(struct opt_in *in, int argc, char **argv, const char **rest, int *n_rest, struct err *e)
 {
-    bool given[OPTS_MAX] = { false };
-    bool flags           = true; // until "--"
-    int  max = *n_rest, rc = set_defaults(s, a, e);
+    bool flags = true; // until "--"
+    int  max = *n_rest, rc = 0;
 
-    assert(opt_count <= OPTS_MAX);
     *n_rest = 0;
     for (int i = 0; rc == 0 && i < argc; i++) {
         if (flags && !strcmp(argv[i], "--")) {
             flags = false;
         } else if (flags && argv[i][0] == '-' && argv[i][1]) {
-            rc = parse_flag(s, roles, argc, argv, &i, given, a, e);
+            rc = parse_flag(in, argc, argv, &i, e);
         } else if (*n_rest < max) {
             rest[(*n_rest)++] = argv[i];
         } else {
@@ -267,7 +335,17 @@ int opt_parse(struct settings *s, unsigned roles, int argc, char **argv, struct 
                          str_quote(q, sizeof q, str_c(argv[i])));
         }
     }
-    return rc < 0 ? rc : set_from_env(s, roles, given, a, e);
+    return rc;
+}
+
+int opt_parse(struct settings *s, unsigned roles, int argc, char **argv, struct arena *a,
+              const char **rest, int *n_rest, struct err *e)
+{
+    struct opt_in in;
+    int           rc = opt_begin(&in, s, roles, a, e);
+
+    if (rc == 0) rc = opt_flags(&in, argc, argv, rest, n_rest, e);
+    return rc < 0 ? rc : opt_env(&in, e);
 }
 
 /* --- to a child and back: name NUL value NUL ... --- */
@@ -279,38 +357,41 @@ static void pack_one(struct buf *b, const struct opt *o, struct str value)
     buf_byte(b, 0);
 }
 
+void opt_pack_row(struct buf *b, const struct settings *s, const struct opt *o)
+{
+    const void *src = field_const(s, o);
+    char        text[32];
+
+    switch (o->type) {
+    case OPT_FLAG: pack_one(b, o, *(const bool *)src ? STR("true") : STR("false")); break;
+    case OPT_INT:
+    case OPT_SIZE:
+        snprintf(text, sizeof text, "%lld", (long long)*(const int64_t *)src);
+        pack_one(b, o, str_c(text));
+        break;
+    case OPT_ENUM: {
+        struct str rest = str_c(o->words), word = STR_NULL;
+        for (int n = *(const int *)src; n >= 0; n--) str_cut(&rest, '|', &word);
+        pack_one(b, o, word);
+        break;
+    }
+    case OPT_STR: {
+        const char *v = *(const char *const *)src;
+        if (v) pack_one(b, o, str_c(v));
+        break;
+    }
+    case OPT_LIST: {
+        const struct opt_list *l = src;
+        for (int k = 0; k < l->n; k++) pack_one(b, o, str_c(l->v[k]));
+        break;
+    }
+    }
+}
+
 void opt_pack(struct buf *b, const struct settings *s, unsigned role)
 {
-    for (size_t i = 0; i < opt_count; i++) {
-        const struct opt *o   = &opt_table[i];
-        const void       *src = field_const(s, o);
-        char              text[32];
-        if (!(o->roles & role)) continue;
-        switch (o->type) {
-        case OPT_FLAG: pack_one(b, o, *(const bool *)src ? STR("true") : STR("false")); break;
-        case OPT_INT:
-        case OPT_SIZE:
-            snprintf(text, sizeof text, "%lld", (long long)*(const int64_t *)src);
-            pack_one(b, o, str_c(text));
-            break;
-        case OPT_ENUM: {
-            struct str rest = str_c(o->words), word = STR_NULL;
-            for (int n = *(const int *)src; n >= 0; n--) str_cut(&rest, '|', &word);
-            pack_one(b, o, word);
-            break;
-        }
-        case OPT_STR: {
-            const char *v = *(const char *const *)src;
-            if (v) pack_one(b, o, str_c(v));
-            break;
-        }
-        case OPT_LIST: {
-            const struct opt_list *l = src;
-            for (int k = 0; k < l->n; k++) pack_one(b, o, str_c(l->v[k]));
-            break;
-        }
-        }
-    }
+    for (size_t i = 0; i < opt_count; i++)
+        if (opt_table[i].roles & role) opt_pack_row(b, s, &opt_table[i]);
 }
 
 int opt_unpack(struct str text, struct settings *s, unsigned role, struct arena *a, struct err *e)
@@ -322,7 +403,7 @@ int opt_unpack(struct str text, struct settings *s, unsigned role, struct arena 
     else if (text.n) return err_set(e, ERR_PROTOCOL, "settings do not end in NUL");
     if (text.n == 0) return rc;
     while (rc == 0 && str_cut(&text, 0, &name)) {
-        const struct opt *o = by_name(name, role);
+        const struct opt *o = opt_by_name(name, role);
         if (!o || !str_cut(&text, 0, &value)) return err_set(e, ERR_PROTOCOL, "settings are malformed");
         rc = set(s, o, value, o->name, a, e);
     }
@@ -385,7 +466,8 @@ void opt_markdown(struct buf *b)
 {
     buf_str(b, STR("# Options\n\n"
                    "Made by `curlew help --markdown` from the table in src/conf/options.c; a test fails when this\n"
-                   "page is stale. A flag wins over the environment, the environment over the default.\n\n"
+                   "page is stale. A flag wins over the environment, the environment over the configuration file (config.md),\n"
+                   "that over the default.\n\n"
                    "| flag | environment | default | commands | meaning |\n|---|---|---|---|---|\n"));
     for (size_t i = 0; i < opt_count; i++) {
         const struct opt *o = &opt_table[i];

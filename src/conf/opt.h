@@ -2,7 +2,8 @@
  * the supervisor hands to its children.
  *
  * A row says name, type, default, range, which commands and roles it concerns, and where its value
- * lies in struct settings. Nothing else in the program knows a flag's name.
+ * lies in struct settings. Nothing else in the program knows a flag's name. Configuration files (conf.h)
+ * have the same names as keys.
  */
 #ifndef CURLEW_CONF_OPT_H
 #define CURLEW_CONF_OPT_H
@@ -37,6 +38,8 @@ enum opt_role {
     OPT_TEMPLATE   = 1 << 8,
     OPT_SPLIT      = 1 << 9,
     OPT_TOK_SERVER = 1 << 10,
+    OPT_MODEL      = 1 << 11, // each model may have its own; so may it of all OPT_WORKER ones
+    OPT_RESTART    = 1 << 12, // a reload does not change it
 };
 
 struct opt {
@@ -50,6 +53,7 @@ struct opt {
     unsigned      roles; // enum opt_role
     size_t        offset; // in struct settings
     const char   *help;
+    const char   *also; // another name of it, or NULL
 };
 
 struct settings; // options.h

@@ -25,12 +25,42 @@ const struct opt opt_table[] = {
     { .name = "child", .arg = "KEY=VALUE", .type = OPT_LIST, .roles = OPT_SERVE | OPT_WORKER, .offset = AT(child),
       .help = "A fact about the program that --engine axera or child starts; again for more. docs/npu-axera.md lists the keys." },
 
+    { .name = "config", .letter = 'f', .arg = "FILE", .type = OPT_STR, .roles = OPT_SERVE, .offset = AT(config),
+      .help = "Configuration file (YAML): models, and every option here by its name; docs/config.md." },
+    { .name = "models-dir", .arg = "DIR", .type = OPT_STR, .roles = OPT_SERVE, .offset = AT(models_dir),
+      .help = "Folder whose model files are all served, those in its folders too." },
+    { .name = "chat-template", .arg = "FILE", .type = OPT_STR,
+      .roles = OPT_SERVE | OPT_WORKER | OPT_RUN, .offset = AT(chat_template), .help = "Chat template (Jinja) in place of the model's own: a file (with a / in its "
+      "name, or .jinja at its end), or the name of a built-in one." },
+    { .name = "answer-format", .arg = "NAME", .type = OPT_STR, .roles = OPT_SERVE | OPT_WORKER | OPT_RUN,
+      .offset = AT(answer_format), .help = "How the model marks thinking and tool calls, instead of what its template "
+      "tells. curlew split --format list prints the names." },
+    { .name = "reasoning-field", .arg = "NAME", .type = OPT_ENUM, .def = "reasoning_content",
+      .words = "reasoning_content|reasoning|both|none", .roles = OPT_SERVE | OPT_MODEL, .offset = AT(reasoning_field),
+      .help = "Member of replies that holds the model's thinking." },
+
+    { .name = "listen", .arg = "PLACE", .type = OPT_LIST, .roles = OPT_SERVE | OPT_FRONT | OPT_RESTART,
+      .offset = AT(listen), .help = "Where to listen, in place of --host and --port: HOST:PORT, [IPV6]:PORT or "
+      "unix:PATH. Again for more places." },
+    { .name = "admin-key-file", .arg = "FILE", .type = OPT_STR, .roles = OPT_SERVE, .offset = AT(admin_key_file),
+      .help = "File with the key that /admin/reload and /admin/shutdown ask for over TCP; without it they are "
+      "answered over Unix sockets only." },
+    { .name = "compat", .arg = "NAME", .type = OPT_ENUM, .def = "none",
+      .words = "none|rkllm-openai|qwen-axcl|fast-inference|gemma-gateway|simple-rkllm",
+      .roles = OPT_SERVE | OPT_FRONT | OPT_RESTART, .offset = AT(compat),
+      .help = "Stand in for that server: its port, flags, environment and /health; docs/switching.md." },
+    { .name = "strict", .type = OPT_FLAG, .roles = OPT_SERVE | OPT_FRONT, .offset = AT(strict),
+      .help = "A request field that would have no effect gets 400; otherwise x-curlew-ignored lists it." },
+    { .name = "busy", .arg = "WAY", .type = OPT_ENUM, .def = "queue", .words = "queue|reject",
+      .roles = OPT_SERVE | OPT_FRONT, .offset = AT(busy),
+      .help = "Requests for a model that already answers one: queue them, or reject them with 503." },
+
     { .name = "host", .arg = "ADDRESS", .type = OPT_STR, .def = "127.0.0.1",
-      .roles = OPT_SERVE | OPT_FRONT | OPT_TOK_SERVER,
+      .roles = OPT_SERVE | OPT_RESTART | OPT_TOK_SERVER,
       .offset = AT(host), .help = "Address to listen on; a path (/run/...) for a Unix socket. Other "
       "machines can connect only when this is not a loopback address." },
     { .name = "port", .letter = 'p', .arg = "PORT", .type = OPT_INT, .def = "8080", .min = 0, .max = 65535,
-      .roles = OPT_SERVE, .offset = AT(port), .help = "Port to listen on; 0 takes any free one." },
+      .roles = OPT_SERVE | OPT_RESTART, .offset = AT(port), .help = "Port to listen on; 0 takes any free one." },
     { .name = "port", .letter = 'p', .arg = "PORT", .type = OPT_INT, .def = "12345", .min = 0, .max = 65535,
       .roles = OPT_TOK_SERVER, .offset = AT(tok_port), .help = "Port to listen on; 0 takes any free one." },
     { .name = "allow-host", .arg = "NAME", .type = OPT_LIST,
@@ -42,7 +72,8 @@ const struct opt opt_table[] = {
 
     { .name = "ctx", .letter = 'c', .arg = "TOKENS", .type = OPT_INT, .def = "0", .min = 0, .max = LIM_CTX,
       .roles = OPT_SERVE | OPT_WORKER | OPT_RUN, .offset = AT(ctx),
-      .help = "Context length of a sequence; 0: the model's own, at most 8192. KV memory grows with it." },
+      .help = "Context length of a sequence; 0: the model's own, at most 8192. KV memory grows with it.",
+      .also = "context" },
     { .name = "parallel", .letter = 'n', .arg = "COUNT", .type = OPT_INT, .def = "8", .min = 1, .max = 1024,
       .roles = OPT_SERVE | OPT_WORKER, .offset = AT(parallel),
       .help = "Sequences that run at once; more requests wait in the queue." },
@@ -53,29 +84,34 @@ const struct opt opt_table[] = {
       .roles = OPT_SERVE | OPT_WORKER, .offset = AT(kv_bytes),
       .help = "Memory for the KV cache, e.g. 2G; 0: enough for --parallel sequences of --ctx tokens, but "
       "no more than a quarter of the machine's memory." },
+    { .name = "kv-type", .arg = "TYPE", .type = OPT_ENUM, .def = "f16", .words = "f16|q8_0",
+      .roles = OPT_SERVE | OPT_BENCH | OPT_WORKER | OPT_RUN, .offset = AT(kv_type),
+      .help = "What keys and values are kept as: f16 (f32 for files in F32), or q8_0 for about half the memory and a "
+              "small loss of precision; models whose heads are no multiple of 32 values keep f16." },
+    { .name = "context-shift", .type = OPT_FLAG, .roles = OPT_SERVE | OPT_WORKER, .offset = AT(context_shift),
+      .help = "An answer that reaches the context's end goes on, where max_tokens asks for more: half of the text "
+              "behind the first n_keep tokens is dropped and the rest computed again. Requests may say context_shift "
+              "themselves; otherwise such an answer ends with finish_reason length." },
     { .name = "threads", .letter = 't', .arg = "COUNT", .type = OPT_INT, .def = "0", .min = 0, .max = 1024,
       .roles = OPT_SERVE | OPT_BENCH | OPT_WORKER | OPT_RUN, .offset = AT(threads),
       .help = "Compute threads; 0: one for each core that this process may use." },
+    { .name = "repack-cache", .arg = "DIR", .type = OPT_STR, .def = "off", .roles = OPT_SERVE, .offset = AT(repack_cache),
+      .help = "Directory where packed weights are kept, about the model's size again, so that the next start maps them; "
+      "off: packed at each start." },
+    { .name = "spec", .arg = "HOW", .type = OPT_ENUM, .def = "off", .words = "off|ngram",
+      .roles = OPT_SERVE | OPT_WORKER | OPT_RUN, .offset = AT(spec),
+      .help = "Speculation: ngram guesses next tokens from earlier ones that were alike and checks them in one pass, while few "
+      "sequences run; faster where answers copy, the answers are the same." },
     { .name = "queue", .arg = "COUNT", .type = OPT_INT, .def = "256", .min = 0, .max = LIM_REQS,
       .roles = OPT_SERVE | OPT_WORKER, .offset = AT(queue),
       .help = "Requests that may wait for a model; one more gets 429." },
 
-    { .name = "chat-template", .arg = "FILE", .type = OPT_LIST, .roles = OPT_SERVE | OPT_WORKER | OPT_RUN,
-      .offset = AT(chat_template), .help = "Chat template (Jinja) instead of the model's own, or the name of a "
-      "built-in one; again for the second model and so on, \"\" for the model's own." },
-    { .name = "answer-format", .arg = "NAME", .type = OPT_LIST, .roles = OPT_SERVE | OPT_WORKER | OPT_RUN,
-      .offset = AT(answer_format), .help = "How the model marks thinking and tool calls, instead of what its template "
-      "tells; again for the second model and so on, auto for what the template tells. curlew split --format list "
-      "prints the names." },
-    { .name = "reasoning-field", .arg = "NAME", .type = OPT_ENUM, .def = "reasoning_content",
-      .words = "reasoning_content|reasoning|both|none", .roles = OPT_SERVE | OPT_FRONT, .offset = AT(reasoning_field),
-      .help = "Member of replies that carries the model's thinking; none leaves it out." },
     { .name = "think", .arg = "WHEN", .type = OPT_ENUM, .def = "auto", .words = "auto|on|off", .roles = OPT_RUN,
       .offset = AT(think), .help = "Thinking before the answer, where the model's template has a switch; auto: as "
       "the template has it." },
 
     { .name = "connections", .arg = "COUNT", .type = OPT_INT, .def = "1024", .min = 1, .max = 60000,
-      .roles = OPT_SERVE | OPT_FRONT, .offset = AT(conns), .help = "Client connections at once." },
+      .roles = OPT_SERVE | OPT_FRONT | OPT_RESTART, .offset = AT(conns), .help = "Client connections at once." },
     { .name = "body-bytes", .arg = "BYTES", .type = OPT_SIZE, .def = "16M", .min = 1024, .max = GIB(1),
       .roles = OPT_SERVE | OPT_FRONT, .offset = AT(body_bytes), .help = "Largest request body; more gets 413." },
     { .name = "queue-ms", .arg = "MS", .type = OPT_INT, .def = "30000", .min = 1, .max = 86400000,
@@ -101,6 +137,18 @@ const struct opt opt_table[] = {
       .offset = AT(repeat), .help = "Runs; the median is reported." },
     { .name = "together", .arg = "COUNT", .type = OPT_INT, .def = "1", .min = 1, .max = 256, .roles = OPT_BENCH,
       .offset = AT(together), .help = "Sequences that decode together." },
+    { .name = "peer", .arg = "PROGRAM", .type = OPT_STR, .roles = OPT_BENCH, .offset = AT(peer),
+      .help = "Also run this program (llama-bench, or what takes its flags) with the same model, in turn with ours, and "
+      "print the ratio." },
+    { .name = "serve", .arg = "URL", .type = OPT_STR, .roles = OPT_BENCH, .offset = AT(serve),
+      .help = "Measure a server with OpenAI's API at this address (http://127.0.0.1:8080) instead of a file; --model is "
+      "then the model's name there." },
+    { .name = "clients", .arg = "COUNTS", .type = OPT_STR, .def = "1,8", .roles = OPT_BENCH, .offset = AT(clients),
+      .help = "Requests in flight at the server, a row for each number; --repeat says how many each client makes." },
+    { .name = "words", .arg = "COUNTS", .type = OPT_STR, .def = "64", .roles = OPT_BENCH, .offset = AT(words),
+      .help = "Words of the prompts sent to the server, rows for each number." },
+    { .name = "pid", .arg = "PID", .type = OPT_INT, .def = "0", .min = 0, .max = INT32_MAX, .roles = OPT_BENCH,
+      .offset = AT(pid), .help = "Process of that server on this machine: its processor time, with that of its children." },
     { .name = "json", .type = OPT_FLAG, .roles = OPT_BENCH | OPT_SHOW, .offset = AT(json), .help = "Report as JSON." },
 
     { .name = "system", .arg = "TEXT", .type = OPT_STR, .roles = OPT_RUN | OPT_TOK_SERVER, .offset = AT(system),

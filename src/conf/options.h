@@ -6,6 +6,19 @@
 
 enum { THINK_WORD_AUTO, THINK_WORD_ON, THINK_WORD_OFF }; // order of --think
 enum { LOG_WORD_ERROR, LOG_WORD_WARN, LOG_WORD_INFO, LOG_WORD_DEBUG }; // order of --log-level
+enum { BUSY_QUEUE, BUSY_REJECT };                                          // of --busy
+enum { THINK_CONTENT, THINK_REASONING, THINK_BOTH, THINK_NONE };           // of --reasoning-field
+
+struct conf_source; // conf.h
+
+/* A model that the configuration file describes: an entry of its `models` list. */
+struct conf_model {
+    const char            *where; // "FILE:LINE:COLUMN", for messages
+    const char            *id;    // or NULL: the file's name
+    const char            *path;
+    struct opt_list        alias; // other names
+    const struct settings *own;   // everybody's settings, and what the entry says differently
+};
 
 struct settings {
     /* what to serve */
@@ -13,10 +26,26 @@ struct settings {
     struct opt_list alias;  // n-th: id of the n-th model
     const char     *engine; // "auto", "cpu", "script:FILE", "axera:PATH"
     struct opt_list child;  // KEY=VALUE for the program of "axera:"
+    const char     *config; // the file that was read, or NULL
+    const char     *models_dir;
+    const struct conf_model  *models; // [n_models] of the file
+    int                       n_models;
+    const struct conf_source *source; // to read all of it again; NULL but in `serve`
+    struct opt_list           note;   // what was accepted without effect, for the log
+
+    /* each model's own */
+    const char *chat_template;   // file or built-in name, or NULL
+    const char *answer_format;   // a format of answers by its name (chat/split.h), or NULL
+    int         reasoning_field; // THINK_...
 
     /* where */
+    struct opt_list listen; // places; conf_load leaves at least one
     const char     *host;
     int64_t         port;
+    const char     *admin_key_file; // or NULL
+    int             compat; // enum compat_who
+    bool            strict;
+    int             busy;   // BUSY_...
     struct opt_list allow_host;
     struct opt_list allow_origin;
 
@@ -25,14 +54,15 @@ struct settings {
     int64_t parallel; // sequences at once
     int64_t batch;    // tokens of one forward
     int64_t kv_bytes; // 0: parallel x ctx
+    int     kv_type;  // enum engine_kv: index of --kv-type's words
+    bool    context_shift; // for requests that do not say
     int64_t threads;  // 0: as many as the machine gives us
+    const char *repack_cache; // a directory, or "off"
     int64_t queue;    // waiting requests
+    int     spec;     // index of --spec's words
 
     /* text */
-    struct opt_list chat_template;   // n-th: of the n-th model, a file or a built-in one's name; "": its own
-    struct opt_list answer_format;   // n-th likewise: a format of answers (chat/split.h); "auto"
-    int             reasoning_field; // index of --reasoning-field's words
-    int             think;           // of --think's
+    int think; // THINK_WORD_...
 
     /* limits */
     int64_t conns;
@@ -52,6 +82,11 @@ struct settings {
     int64_t repeat;
     int64_t together;
     bool    json;
+    const char *peer;    // a program, or NULL
+    const char *serve;   // a server's address, or NULL
+    const char *clients; // numbers with commas between
+    const char *words;   // likewise
+    int64_t     pid;     // 0: none
 
     /* commands */
     struct opt_list arg;         // what stands on the command line and is no flag

@@ -5,8 +5,8 @@
 
 #include "base/limits.h"
 #include "base/log.h"
-#include "base/map.h"
 #include "base/mem.h"
+#include "gateway/name.h"
 #include "os/chan.h"
 #include "os/watch.h"
 
@@ -27,10 +27,13 @@ struct gateway_req {
 };
 
 struct backend {
+    struct gateway_model m; // first: a model's address is its backend's
     struct gateway      *g;
-    uint32_t             index;
-    struct gateway_model m;
-    struct arena         arena; // the id
+    uint32_t             index, place;
+    uint32_t             replaces; // index, and one, of the one that is seen in its place; 0: it is seen itself
+    bool                 dropped; // nobody finds it any more
+    bool                 told;    // the supervisor knows that its last request is over
+    struct arena         arena; // the names
     struct arena         why_arena;
     struct arena         info_arena;
     struct chan         *chan; // NULL: no worker
@@ -40,37 +43,42 @@ struct backend {
 
 struct gateway {
     struct event_base   *base;
-    struct backend     **backend; // [n_backend]
-    size_t               n_backend, cap_backend;
-    struct map           by_id;
+    struct backend      *slot[LIM_MODELS];    // by index; NULL: free
+    struct backend      *backend[LIM_MODELS]; // [n_backend] those not dropped, by place
+    size_t               n_backend;
     struct gateway_req  *req; // [LIM_REQS]
     uint32_t             free_req; // index of the first free one, LIM_REQS: none
     int                  n_running;
     bool                 draining;
-    gateway_ready_fn    *ready;
-    void                *ready_ctx;
+    struct gateway_calls calls;
+    void                *calls_ctx;
     struct buf           frame; // scratch for sending
     struct chat_logprob  top[LIM_TOP_LOGPROBS];
 };
 
-int gateway_new(struct event_base *base, gateway_ready_fn *ready, void *ctx, struct gateway **ret, struct err *e)
+int gateway_new(struct event_base *base, const struct gateway_calls *calls, void *ctx, struct gateway **ret,
+                struct err *e)
 {
     struct gateway *g = mem_zalloc(sizeof *g);
 
     if (!g) return err_nomem(e, "starting the gateway");
     g->base      = base;
-    g->ready     = ready;
-    g->ready_ctx = ctx;
+    g->calls     = *calls;
+    g->calls_ctx = ctx;
     g->req  = mem_array(LIM_REQS, sizeof *g->req);
     if (!g->req) {
         mem_free(g);
         return err_nomem(e, "starting the gateway");
     }
     for (uint32_t i = 0; i < LIM_REQS; i++) g->req[i] = (struct gateway_req){ .g = g, .id = i, .next_free = i + 1 };
-    map_init(&g->by_id, LIM_MODELS);
     buf_init(&g->frame, LIM_FRAME_BYTES);
     *ret = g;
     return 0;
+}
+
+static struct backend *at_index(const struct gateway *g, uint32_t index)
+{
+    return index < LIM_MODELS ? g->slot[index] : NULL;
 }
 
 /* --- requests in flight --- */
@@ -83,12 +91,21 @@ static struct gateway_req *take_req(struct gateway *g)
     return r;
 }
 
+/* A dropped model whose last request is over: its worker is not needed any more. */
+static void check_dropped(struct backend *b)
+{
+    if (!b->dropped || b->told || b->m.n_running) return;
+    b->told = true;
+    b->g->calls.dropped(b->g->calls_ctx, b->index);
+}
+
 static void drop_req(struct gateway_req *r)
 {
     struct gateway *g = r->g;
+    struct backend *b = r->b;
 
-    r->b->m.n_running--;
-    r->b->m.n_done++;
+    b->m.n_running--;
+    b->m.n_done++;
     g->n_running--;
     r->b         = NULL;
     r->fn        = NULL;
@@ -96,6 +113,7 @@ static void drop_req(struct gateway_req *r)
     r->id       += 1u << SLOT_BITS; // numbers of the past mean nothing from now on
     r->next_free = g->free_req;
     g->free_req  = r->id & SLOT_MASK;
+    check_dropped(b);
 }
 
 static void give(struct gateway_req *r, const struct chat_event *ev)
@@ -187,6 +205,47 @@ static int on_events(struct backend *b, struct str body, struct err *e)
     return u.failed ? err_set(e, ERR_PROTOCOL, "malformed events") : 0;
 }
 
+static void unlist(struct gateway *g, const struct backend *b)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < g->n_backend; i++)
+        if (g->backend[i] != b) g->backend[n++] = g->backend[i];
+    g->n_backend = n;
+}
+
+static void enlist(struct gateway *g, struct backend *b)
+{
+    size_t i = g->n_backend++; // there is a place in the list for each index
+
+    for (; i > 0 && g->backend[i - 1]->place > b->place; i--) g->backend[i] = g->backend[i - 1];
+    g->backend[i] = b;
+}
+
+static void drop(struct backend *b)
+{
+    b->replaces = 0;
+    if (b->dropped) return;
+    b->dropped = true;
+    unlist(b->g, b);
+    check_dropped(b);
+}
+
+/* From one request to the next: the new one answers to the name, the old one ends what it has begun. */
+static void take_over(struct backend *b)
+{
+    uint32_t next = b->replaces;
+
+    b->replaces = 0;
+    enlist(b->g, b);
+    while (next) { // one that it replaces may itself have waited for its turn
+        struct backend *old = at_index(b->g, next - 1);
+        if (!old || old == b) return;
+        next = old->replaces;
+        drop(old);
+    }
+}
+
 static int on_msg(void *ctx, struct chan *c, const struct chan_msg *m, struct err *e)
 {
     struct backend *b = ctx;
@@ -201,7 +260,8 @@ static int on_msg(void *ctx, struct chan *c, const struct chan_msg *m, struct er
     b->m.has_info = true;
     b->m.state    = MODEL_READY;
     log_info("model_linked", "model=" STR_FMT, STR_ARG(b->m.id));
-    b->g->ready(b->g->ready_ctx, b->index);
+    b->g->calls.ready(b->g->calls_ctx, b->index);
+    if (b->replaces && !b->dropped) take_over(b);
     return 0;
 }
 
@@ -209,8 +269,9 @@ static void on_gone(void *ctx, const struct err *why)
 {
     struct backend *b = ctx;
 
-    log_warn("worker_gone", "model=" STR_FMT " running=%d why=\"%s\"", STR_ARG(b->m.id),
-             b->m.n_running, why->msg);
+    if (!b->told) // else it was meant to go
+        log_warn("worker_gone", "model=" STR_FMT " running=%d why=\"%s\"", STR_ARG(b->m.id),
+                 b->m.n_running, why->msg);
     unlink_worker(b);
     b->m.state = MODEL_RESTARTING;
     b->m.restarts++;
@@ -222,8 +283,8 @@ int gateway_link(struct gateway *g, uint32_t index, int fd, struct err *e)
 {
     struct chan *c;
 
-    if (index >= g->n_backend) return err_set(e, ERR_PROTOCOL, "model %u is not known", index);
-    struct backend *b  = g->backend[index];
+    struct backend *b = at_index(g, index);
+    if (!b) return err_set(e, ERR_PROTOCOL, "model %u is not known", index);
     int             rc = chan_open(fd, CHAN_FRONT, CHAN_WORKER, &c, e);
     if (rc < 0) return rc;
     if (b->chan) { // the old worker is gone, and this is how we hear of it
@@ -238,37 +299,94 @@ int gateway_link(struct gateway *g, uint32_t index, int fd, struct err *e)
 
 /* --- models --- */
 
-int gateway_add(struct gateway *g, uint32_t index, struct str id, int64_t created,
-                uint64_t file_bytes, struct err *e)
+static void backend_free(struct backend *b)
 {
-    if (index != g->n_backend || map_get(&g->by_id, id))
-        return err_set(e, ERR_PROTOCOL, "model %u is out of order or there already", index);
-    if (mem_grow(&g->backend, &g->cap_backend, g->n_backend + 1, sizeof *g->backend, LIM_MODELS) < 0)
-        return err_nomem(e, "adding a model");
-    struct backend *b = mem_zalloc(sizeof *b);
-    if (!b) return err_nomem(e, "adding a model");
-    b->g     = g;
-    b->index = index;
-    arena_init(&b->arena, KIB(64));
-    arena_init(&b->why_arena, KIB(4));
-    arena_init(&b->info_arena, KIB(64));
-    b->m = (struct gateway_model){ .id = arena_str(&b->arena, id), .created = created,
-                                   .file_bytes = file_bytes, .state = MODEL_LOADING };
-    if (!b->m.id.p || map_put(&g->by_id, b->m.id, b) < 0) {
-        arena_release(&b->arena);
-        mem_free(b);
+    if (!b) return;
+    unlink_worker(b);
+    arena_release(&b->arena);
+    arena_release(&b->why_arena);
+    arena_release(&b->info_arena);
+    mem_free(b);
+}
+
+/* Names into the backend's arena, in place of those it has. */
+static int set_names(struct backend *b, const struct gateway_spec *s, struct err *e)
+{
+    struct arena fresh;
+    bool         ok;
+
+    arena_init(&fresh, KIB(64));
+    struct str  id    = arena_str(&fresh, s->id);
+    struct str *alias = arena_array(&fresh, (size_t)s->n_alias + 1, sizeof *alias);
+    ok                = id.p && alias;
+    for (int i = 0; ok && i < s->n_alias; i++) {
+        alias[i] = arena_str(&fresh, s->alias[i]);
+        ok       = alias[i].p != NULL;
+    }
+    if (!ok) {
+        arena_release(&fresh);
         return err_nomem(e, "adding a model");
     }
-    g->backend[g->n_backend++] = b;
+    arena_release(&b->arena);
+    b->arena             = fresh;
+    b->m.id              = id;
+    b->m.alias           = alias;
+    b->m.n_alias         = s->n_alias;
+    b->m.reasoning_field = s->reasoning_field;
+    b->place             = s->place;
+    return 0;
+}
+
+int gateway_add(struct gateway *g, const struct gateway_spec *s, struct err *e)
+{
+    struct backend *b = at_index(g, s->index);
+
+    if (s->index >= LIM_MODELS || (b && b->dropped && !b->told) || s->n_alias > LIM_ALIASES)
+        return err_set(e, ERR_PROTOCOL, "model %u is out of range or still busy", s->index);
+    if (b && !b->dropped) { // it stays, with new names or at a new place
+        int rc = set_names(b, s, e);
+        if (rc < 0) return rc;
+        if (b->replaces && s->replaces) return 0; // its turn is still to come
+        b->replaces = 0;
+        unlist(g, b);
+        enlist(g, b);
+        return 0;
+    }
+    struct backend *fresh = mem_zalloc(sizeof *fresh);
+    if (!fresh) return err_nomem(e, "adding a model");
+    fresh->g     = g;
+    fresh->index = s->index;
+    fresh->m     = (struct gateway_model){ .created = s->created, .file_bytes = s->file_bytes, .state = MODEL_LOADING };
+    arena_init(&fresh->arena, KIB(64));
+    arena_init(&fresh->why_arena, KIB(4));
+    arena_init(&fresh->info_arena, KIB(64));
+    int rc = set_names(fresh, s, e);
+    if (rc < 0) {
+        backend_free(fresh);
+        return rc;
+    }
+    backend_free(b); // of the index's last model
+    g->slot[s->index] = fresh;
+    fresh->replaces   = s->replaces;
+    if (!fresh->replaces) enlist(g, fresh);
+    return 0;
+}
+
+int gateway_drop(struct gateway *g, uint32_t index, struct err *e)
+{
+    struct backend *b = at_index(g, index);
+
+    if (!b) return err_set(e, ERR_PROTOCOL, "model %u is not known", index);
+    drop(b); // it may be dropped already: its successor was faster than this message
     return 0;
 }
 
 int gateway_state(struct gateway *g, uint32_t index, enum model_state state, struct str why,
                   struct err *e)
 {
-    if (index >= g->n_backend || state >= MODEL_STATES)
+    struct backend *b = at_index(g, index);
+    if (!b || state >= MODEL_STATES)
         return err_set(e, ERR_PROTOCOL, "model %u or state %d is not known", index, (int)state);
-    struct backend *b = g->backend[index];
     if (b->hello && b->chan && state != MODEL_FAILED) return 0; // its channel knows better
     arena_clear(&b->why_arena);
     struct str text = arena_str(&b->why_arena, why);
@@ -292,28 +410,80 @@ int gateway_running(const struct gateway *g)
     return g->n_running;
 }
 
+/* --- names --- */
+
+/* How well a name fits a model: that of the best of the model's names. */
+static enum name_fit fit(const struct gateway_model *m, struct str name)
+{
+    enum name_fit best = name_fits(name, m->id, false);
+
+    for (int i = 0; i < m->n_alias; i++) {
+        enum name_fit f = name_fits(name, m->alias[i], true);
+        if (f > best) best = f;
+    }
+    return best;
+}
+
+/* The one that has this very name, the usual case: no other name can fit better. */
+static const struct backend *find_exact(const struct gateway *g, struct str name)
+{
+    for (size_t i = 0; i < g->n_backend; i++)
+        if (str_eq(g->backend[i]->m.id, name)) return g->backend[i];
+    for (size_t i = 0; i < g->n_backend; i++)
+        for (int k = 0; k < g->backend[i]->m.n_alias; k++)
+            if (str_eq(g->backend[i]->m.alias[k], name)) return g->backend[i];
+    return NULL;
+}
+
+/* "a, b, c" of the models that fit so well. */
+static void list_models(const struct gateway *g, struct str name, enum name_fit want, char *dst, size_t size)
+{
+    size_t at = 0;
+
+    dst[0] = 0;
+    for (size_t i = 0; i < g->n_backend && at < size; i++) {
+        if (want != NAME_OTHER && fit(&g->backend[i]->m, name) != want) continue;
+        int n = snprintf(dst + at, size - at, "%s" STR_FMT, at ? ", " : "", STR_ARG(g->backend[i]->m.id));
+        at += n > 0 ? (size_t)n : 0;
+    }
+}
+
 int gateway_find(const struct gateway *g, struct str name, const struct gateway_model **ret,
                  struct err *e)
 {
-    struct backend *b = map_get(&g->by_id, name);
-    char            list[200], q[LIM_QUOTE_BYTES];
-    size_t          at = 0;
+    const struct backend *b    = find_exact(g, name);
+    enum name_fit         best = NAME_OTHER;
+    int                   n    = 0; // models that fit best
+    char                  list[300], q[LIM_QUOTE_BYTES];
 
     if (b) {
         *ret = &b->m;
         return 0;
     }
-    list[0] = 0;
-    for (size_t i = 0; i < g->n_backend && at < sizeof list; i++) {
-        int n = snprintf(list + at, sizeof list - at, "%s" STR_FMT, i ? ", " : "",
-                         STR_ARG(g->backend[i]->m.id));
-        at += n > 0 ? (size_t)n : 0;
+    for (size_t i = 0; i < g->n_backend; i++) {
+        enum name_fit f = fit(&g->backend[i]->m, name);
+        if (f < best || f == NAME_OTHER) continue;
+        n    = f > best ? 1 : n + 1;
+        best = f;
+        b    = g->backend[i];
     }
-    return err_param(e, ERR_MODEL_NOT_FOUND, "model", "the model \"%s\" does not exist; this server has %s",
-                     str_quote(q, sizeof q, name), list);
+    if (n == 1) {
+        *ret = &b->m;
+        return 0;
+    }
+    list_models(g, name, best, list, sizeof list);
+    str_quote(q, sizeof q, name);
+    if (n > 1)
+        return err_param(e, ERR_MODEL_NOT_FOUND, "model", "the model name \"%s\" is ambiguous; it may mean %s", q, list);
+    return err_param(e, ERR_MODEL_NOT_FOUND, "model", "the model \"%s\" does not exist; this server has %s", q, list);
 }
 
 /* --- submit and cancel --- */
+
+static struct backend *backend_of(const struct gateway_model *m)
+{
+    return (struct backend *)(uintptr_t)m; // ours to change, shown to others as const
+}
 
 static int can_answer(const struct backend *b, struct err *e)
 {
@@ -360,7 +530,8 @@ static int send_frame(struct gateway *g, struct backend *b, enum msg_type type, 
 
 void gateway_flush(struct gateway *g, const struct gateway_model *m)
 {
-    struct backend *b = map_get(&g->by_id, m->id);
+    struct backend *b = backend_of(m);
+    (void)g;
 
     if (b->watch) watch_flush(b->watch);
 }
@@ -368,7 +539,7 @@ void gateway_flush(struct gateway *g, const struct gateway_model *m)
 int gateway_submit(struct gateway *g, const struct gateway_model *m, const struct chat_req *req,
                    gateway_event_fn *fn, void *ctx, struct gateway_req **ret, struct err *e)
 {
-    struct backend *b  = map_get(&g->by_id, m->id);
+    struct backend *b  = backend_of(m);
     int             rc = can_answer(b, e);
 
     if (rc < 0) return rc;
@@ -382,7 +553,7 @@ int gateway_submit(struct gateway *g, const struct gateway_model *m, const struc
 int gateway_query(struct gateway *g, const struct gateway_model *m, const struct chat_query *q,
                   gateway_answer_fn *fn, void *ctx, struct gateway_req **ret, struct err *e)
 {
-    struct backend *b  = map_get(&g->by_id, m->id);
+    struct backend *b  = backend_of(m);
     int             rc = can_answer(b, e);
 
     if (rc < 0) return rc;
@@ -413,21 +584,24 @@ void gateway_drain(struct gateway *g)
     g->draining = true;
 }
 
+static void no_drop(void *ctx, uint32_t index)
+{
+    (void)ctx;
+    (void)index;
+}
+
 void gateway_free(struct gateway *g)
 {
     if (!g) return;
-    for (size_t i = 0; i < g->n_backend; i++) {
-        struct backend *b = g->backend[i];
+    g->calls.dropped = no_drop;
+    for (size_t i = 0; i < LIM_MODELS; i++) {
+        struct backend *b = g->slot[i];
+        if (!b) continue;
         unlink_worker(b);
         fail_all(b, ERR_SHUTTING_DOWN, "the server is shutting down");
-        arena_release(&b->arena);
-        arena_release(&b->why_arena);
-        arena_release(&b->info_arena);
-        mem_free(b);
+        backend_free(b);
     }
-    mem_free(g->backend);
     mem_free(g->req);
-    map_release(&g->by_id);
     buf_release(&g->frame);
     mem_free(g);
 }

@@ -17,7 +17,10 @@ struct gateway;
 struct gateway_req; // a request in flight
 
 struct gateway_model {
-    struct str       id;
+    struct str        id;
+    const struct str *alias;   // [n_alias] other names
+    int               n_alias;
+    int               reasoning_field; // conf/options.h: THINK_...
     int64_t          created;    // when the server took it on, seconds since 1970
     uint64_t         file_bytes;
     enum model_state state;
@@ -29,24 +32,42 @@ struct gateway_model {
     unsigned         restarts;   // links lost
 };
 
-/* Told whenever a model's worker is there and has said what it is. */
-typedef void gateway_ready_fn(void *ctx, uint32_t index);
+/* What the supervisor wants to hear: a model's worker is there and has said what it is; the last request of a
+ * model that was dropped is over. */
+struct gateway_calls {
+    void (*ready)(void *ctx, uint32_t index);
+    void (*dropped)(void *ctx, uint32_t index);
+};
 
-NODISCARD int gateway_new(struct event_base *base, gateway_ready_fn *ready, void *ctx, struct gateway **ret,
+NODISCARD int gateway_new(struct event_base *base, const struct gateway_calls *calls, void *ctx, struct gateway **ret,
                           struct err *e);
 void          gateway_free(struct gateway *g); // every request in flight gets its error event
 
-/* What the supervisor tells: a model (in the order of its indexes, from 0), a new channel to its
- * worker (fd is taken over), how it fares. Errors: PROTOCOL, NO_MEMORY. */
-NODISCARD int gateway_add(struct gateway *g, uint32_t index, struct str id, int64_t created,
-                          uint64_t file_bytes, struct err *e);
+/* What the supervisor tells: a model under an index (below LIM_MODELS) of its own, again when its names change;
+ * a new channel to its worker (fd is taken over), how it fares. `place` orders the list of models. One that
+ * replaces another is not seen until its worker has said what it is: then the other one is dropped. A model that
+ * is dropped has no name from then on, its requests go on, and an index is free for another model when the last
+ * of them is over. Texts are copied. Errors: PROTOCOL, NO_MEMORY. */
+struct gateway_spec {
+    uint32_t          index, place;
+    struct str        id;
+    const struct str *alias; // [n_alias]
+    int               n_alias;
+    int64_t           created;
+    uint64_t          file_bytes;
+    int               reasoning_field;
+    uint32_t          replaces; // index, and one, of the model that keeps the name until this one is there; 0: none
+};
+NODISCARD int gateway_add(struct gateway *g, const struct gateway_spec *s, struct err *e);
+NODISCARD int gateway_drop(struct gateway *g, uint32_t index, struct err *e);
 NODISCARD int gateway_link(struct gateway *g, uint32_t index, int fd, struct err *e);
 NODISCARD int gateway_state(struct gateway *g, uint32_t index, enum model_state state, struct str why,
                             struct err *e);
 
 size_t                      gateway_n_model(const struct gateway *g);
 const struct gateway_model *gateway_model_at(const struct gateway *g, size_t i);
-/* By id. Error: MODEL_NOT_FOUND naming it and the models there are, with param "model". */
+/* By id, another name of it, the beginning of one, or its short form (gateway/name.h), the first of these that
+ * fits any. Error: MODEL_NOT_FOUND naming it and the models there are, or those it may mean, with param "model". */
 NODISCARD int gateway_find(const struct gateway *g, struct str name, const struct gateway_model **ret,
                            struct err *e);
 int gateway_running(const struct gateway *g); // requests in flight, all models

@@ -55,6 +55,7 @@ struct http_conf { // defaults: base/limits.h
     int      conns;          // then accepting pauses; an idle connection is closed to make room
     int      conns_addr;     // of one address, loopback and Unix excepted; 0 for no limit
     unsigned head_ms, body_idle_ms, body_ms, keepalive_ms, write_stall_ms, linger_ms, sse_ping_ms;
+    const char *time_field;  // reply field with the milliseconds from the request's head to the reply's, or NULL
     unsigned tick_ms;        // how often deadlines are looked at: what they are late by at most
     const struct http_guard *guard; // Host and Origin checks and CORS; borrowed; NULL for none
 };
@@ -141,6 +142,9 @@ void   http_req_flush(struct http_req *r);         // do not wait for the end of
 
 /* Server-sent events. json is one line. A comment is sent by itself after sse_ping_ms of silence. */
 void http_sse_start(struct http_req *r);
+/* The reply will be a stream of events, unless it fails before: when http_sse_start has not come after
+ * sse_ping_ms, its head and a comment leave by themselves, so that nobody on the way gives up. */
+void http_sse_expect(struct http_req *r);
 void http_sse_data(struct http_req *r, struct str json);                    // data: ...
 void http_sse_event(struct http_req *r, const char *name, struct str json); // event: name, data: ...
 void http_sse_comment(struct http_req *r);                                  // : keep-alive

@@ -472,6 +472,10 @@ void conn_tick(struct http_conn *c, uint64_t now)
         else if (passed(now, c->since_us, conf->body_ms)) late(c, "request body", conf->body_ms);
         break;
     case CONN_REPLY:
+        if (c->req.sse_expected && !c->req.started && !c->req.ended && passed(now, c->in_us, conf->sse_ping_ms)) {
+            http_sse_start(&c->req);
+            reply_ping(&c->req);
+        }
         if (c->req.sse && !c->req.ended && !conn_pending(c) &&
             passed(now, c->out_us, conf->sse_ping_ms)) reply_ping(&c->req);
         if (has_left(c)) conn_lost(c, "closed by the client behind its own input");

@@ -52,6 +52,7 @@ struct http_req {
     bool bodiless;        // HEAD, 204, 304: nothing after the reply's head
     bool chunked_out;
     bool sse;
+    bool sse_expected;    // it will be one
     bool close;           // after this reply
     bool piled;           // output went over out_mark: `room` is owed
 };

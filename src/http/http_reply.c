@@ -130,6 +130,12 @@ static void put_head(struct http_req *r, int status, struct str type, int64_t le
         buf_str(b, STR("\r\nContent-Length: "));
         buf_i64(b, length);
     }
+    if (c->serv->conf.time_field && r->start_us) {
+        buf_str(b, STR("\r\n"));
+        buf_str(b, str_c(c->serv->conf.time_field));
+        buf_str(b, STR(": "));
+        buf_u64(b, (clock_mono_us() - r->start_us) / 1000);
+    }
     if (r->close) buf_str(b, STR("\r\nConnection: close"));
     else if (r->head.minor == 0) buf_str(b, STR("\r\nConnection: keep-alive"));
     buf_str(b, STR("\r\n"));
@@ -317,6 +323,11 @@ void http_sse_start(struct http_req *r)
     http_reply_field(r, "X-Accel-Buffering", STR("no"));
     http_stream_start(r, 200, STR("text/event-stream"));
     r->sse = true;
+}
+
+void http_sse_expect(struct http_req *r)
+{
+    r->sse_expected = true;
 }
 
 /* A line break inside would end the event: such text takes a field a line. */

@@ -20,7 +20,8 @@
  *                  y[r] = fma((float)dot, dw * dx, y[r])   for each block of 32 columns in order, with
  *                  `dot` the exact integer dot product of the block. Q6_K, which has a scale for 16
  *                  columns, does the two halves one after the other; Q4_K subtracts its minimum first:
- *                  y[r] = fma(-m, sum, y[r]). Scales d * sc and minima dmin * mn are exact products.
+ *                  y[r] = fma(-m, sum, y[r]). Scales d * sc and minima dmin * mn are exact products. MXFP4:
+ *                  values are taken twice, so that they are whole, and dw is half the block's power of two.
  */
 #ifndef CURLEW_KERN_KERN_H
 #define CURLEW_KERN_KERN_H
@@ -39,9 +40,11 @@ enum kern_type {
     KERN_Q5_0,
     KERN_Q6_K,
     KERN_Q4_K,
+    KERN_MXFP4,
     KERN_TYPES
 };
 
+#define KERN_LAYOUT   1  // another number when kern_pack gives other bytes: packed weights are kept in files
 #define KERN_ROWS     16 // rows of a panel
 #define KERN_BLOCK    32 // inputs quantised together
 #define KERN_PAGE_TOK 32 // positions of a KV page
@@ -81,16 +84,24 @@ size_t kern_q8_bytes(int cols);
 
 /* --- attention --- */
 
-/* Keys and values of one page, layer and KV head lie together, elements f16 or f32:
+enum kern_kv { KERN_KV_F16, KERN_KV_F32, KERN_KV_Q8_0 };
+
+/* Keys and values of one page, layer and KV head lie together. F16 and F32:
  *
  *   K [head_dim][32 positions]   transposed: a vector holds one component of 16 positions
  *   V [32 positions][dim_pad]    head_dim rounded up to 16, zeros behind
+ *
+ * Q8_0, head_dim a multiple of KERN_BLOCK: blocks of 32 components, a scale d in f16 for each. d is amax / 127
+ * rounded to f16, q[i] = x[i] * (1 / d) rounded to nearest even, at most 127 either way; a block with an
+ * infinity or a NaN has d = NaN. So |x - d * q| <= d / 2 and the roundings of the product, plus what d loses where
+ * f16 is subnormal: 127 * 2^-25.
+ *
+ *   K a packed Q8_0 matrix of 32 rows, which are the positions, and head_dim columns (two panels)
+ *   V [head_dim / 32] blocks of { int8 q[32 positions][32], f16 d[32 positions] }
  */
-static inline int    kern_dim_pad(int head_dim) { return (head_dim + 15) & ~15; }
-static inline size_t kern_kv_bytes(int head_dim, bool f32)
-{
-    return (size_t)KERN_PAGE_TOK * (size_t)(head_dim + kern_dim_pad(head_dim)) * (f32 ? 4 : 2);
-}
+static inline int kern_dim_pad(int head_dim) { return (head_dim + 15) & ~15; }
+size_t kern_kv_bytes(int head_dim, enum kern_kv type); // of one page, layer and KV head
+size_t kern_attn_floats(int n_q, int head_dim, enum kern_kv type); // of kern_attn.scratch
 
 #define KERN_ATTN_Q 32 // most query rows of one call
 
@@ -100,8 +111,10 @@ static inline size_t kern_kv_bytes(int head_dim, bool f32)
  *
  *   s[t]   = scale * (fma over components, ascending)    of positions lo <= t < hi, else -inf;
  *            softcapped where a cap is given (the formula is at `softcap` below)
+ *            (Q8_0: scale * y[t], with y = K times the query quantised as inputs are, see "block types" above)
  *   m'     = max(m, tree_max(s)),  p[t] = exp(s[t] - m'),  f = exp(m - m')
  *   l      = fma(l, f, tree_sum(p)),  o[i] = o[i] * f, then o[i] = fma(p[t], v[t][i], o[i]) for lo <= t < hi
+ *            (Q8_0: fma(p[t] * d, q, o[i]))
  *
  * and in the end out[i] = o[i] / l. With a sink, a score that takes its part and gives no value, the end is
  *
@@ -114,7 +127,7 @@ struct kern_attn {
     size_t               page_bytes; // from a page to the next
     const int32_t       *page;     // the sequence's pages
     int                  head_dim; // even
-    bool                 f32;      // type of the cache
+    enum kern_kv         type;     // of the cache
     float                scale;
     float                softcap;  // 0: none
     const float         *sink;     // [n_q], or NULL
@@ -123,7 +136,7 @@ struct kern_attn {
     float               *out[KERN_ATTN_Q]; // [head_dim] each
     int                  lo[KERN_ATTN_Q];  // first position seen
     int                  hi[KERN_ATTN_Q];  // one behind the last, > lo
-    float               *scratch;  // [n_q][dim_pad]
+    float               *scratch;  // kern_attn_floats
 };
 
 /* --- the table --- */
@@ -132,7 +145,7 @@ struct kern_attn {
 #define KERN_GELU_3 0.0713548163f // 0.044715 times that
 
 struct kern {
-    const char *name; // "ref", "avx2", "avx512"
+    const char *name; // of the instruction set, as the environment variable CPU has it
 
     /* out[t][r] (+)= the rows of panels panel .. panel + n_panel - 1 times the inputs of token t.
      *   x        f32 [n_tok] rows or kern_q8 [n_tok] rows, x_bytes apart, as the type wants
@@ -170,12 +183,17 @@ struct kern {
      * b[i]); both sums as in rms_norm (the first without products). out may be x. */
     void (*layer_norm)(const float *x, const float *w, const float *b, int n, float eps, float *out);
 
+    /* Scores to weights, in place: s[i] = fma(-slope, |i - at|, x[i] * scale), m the largest, p[i] = exp(s[i] - m),
+     * x[i] = p[i] * (1 / sum of p); maximum and sum in 16 lanes (lane j: i = j, j + 16, ...), then as a tree. slope:
+     * what a score loses for each position away from `at` (Press et al., ALiBi, arXiv:2108.12409), or 0. n >= 1. */
+    void (*softmax)(float *x, int n, float scale, float slope, int at);
+
     /* x[i] += y[i] */
     void (*add)(float *x, const float *y, int n);
 
-    /* A key and a value vector into slot t of a page's K and V; f16 values beyond its range become its
-     * largest, padding is zeroed. */
-    void (*kv_put)(const float *k, const float *v, int head_dim, bool f32, void *kv, int t);
+    /* A key and a value vector into slot t of a page's K and V; f16 values (or scales) beyond its range become
+     * its largest, padding is zeroed. */
+    void (*kv_put)(const float *k, const float *v, int head_dim, enum kern_kv type, void *kv, int t);
 
     void (*attn)(const struct kern_attn *a);
 

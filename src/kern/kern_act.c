@@ -39,10 +39,35 @@ static void layer_norm(const float *x, const float *w, const float *b, int n, fl
     for (int i = 0; i < n; i++) out[i] = fmaf((x[i] - mean) * s, w[i], b[i]);
 }
 
+static float larger(float a, float b)
+{
+    return a > b ? a : b;
+}
+
+static void softmax(float *x, int n, float scale, float slope, int at)
+{
+    float top[16], sum[16] = { 0 };
+
+    for (int i = 0; i < 16; i++) top[i] = -INFINITY;
+    for (int i = 0; i < n; i++) {
+        x[i] = fmaf(-slope, fabsf((float)i - (float)at), x[i] * scale);
+        top[i & 15] = larger(x[i], top[i & 15]);
+    }
+    for (int half = 8; half; half /= 2)
+        for (int i = 0; i < half; i++) top[i] = larger(top[i], top[i + half]);
+    for (int i = 0; i < n; i++) {
+        x[i] = kern_exp(x[i] - top[0]);
+        sum[i & 15] = sum[i & 15] + x[i];
+    }
+    float s = 1 / kern_tree_sum(sum);
+    for (int i = 0; i < n; i++) x[i] = x[i] * s;
+}
+
 void kern_init_act(struct kern *k)
 {
     k->gelu = gelu;
     k->swiglu_oai = swiglu_oai;
     k->softcap = softcap;
     k->layer_norm = layer_norm;
+    k->softmax = softmax;
 }

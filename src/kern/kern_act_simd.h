@@ -77,12 +77,53 @@ static void layer_norm(const float *x, const float *w, const float *b, int n, fl
                                    vf_load_n(b + i, n - i)), n - i);
 }
 
+/* Scaled scores of 16 positions from i on. */
+INLINE vf scores_of(vf x, int i, vf scale, vf slope, vf at)
+{
+    static const float lane[16] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
+    vf d = vf_sub(vf_add(vf_load(lane), vf_set1((float)i)), at);
+    return vf_fnma(slope, vf_max(d, vf_neg(d)), vf_mul(x, scale));
+}
+
+static void softmax_row(float *x, int n, float scale, float slope, int at)
+{
+    vf  by = vf_set1(scale), loss = vf_set1(slope), here = vf_set1((float)at);
+    vf  top = vf_set1(-INFINITY), sum = vf_zero();
+    int i = 0;
+
+    for (; i + 16 <= n; i += 16) {
+        vf s = scores_of(vf_load(x + i), i, by, loss, here);
+        vf_store(x + i, s);
+        top = vf_max(s, top);
+    }
+    if (i < n) {
+        vf s = scores_of(vf_load_n(x + i, n - i), i, by, loss, here);
+        vf_store_n(x + i, s, n - i);
+        top = vf_max(vf_keep(s, 0, n - i, vf_set1(-INFINITY)), top);
+    }
+    vf m = vf_set1(vf_top(top));
+    for (i = 0; i + 16 <= n; i += 16) {
+        vf p = simd_exp(vf_sub(vf_load(x + i), m));
+        vf_store(x + i, p);
+        sum = vf_add(sum, p);
+    }
+    if (i < n) {
+        vf p = vf_keep(simd_exp(vf_sub(vf_load_n(x + i, n - i), m)), 0, n - i, vf_zero());
+        vf_store_n(x + i, p, n - i);
+        sum = vf_add(sum, p);
+    }
+    vf f = vf_set1(1 / vf_sum(sum));
+    for (i = 0; i + 16 <= n; i += 16) vf_store(x + i, vf_mul(vf_load(x + i), f));
+    if (i < n) vf_store_n(x + i, vf_mul(vf_load_n(x + i, n - i), f), n - i);
+}
+
 static void simd_fill_act(struct kern *k)
 {
     k->gelu = gelu;
     k->swiglu_oai = swiglu_oai;
     k->softcap = softcap;
     k->layer_norm = layer_norm;
+    k->softmax = softmax_row;
 }
 
 #endif

@@ -159,6 +159,7 @@ OP void vf_store_pairs(float *p, int n, vf a, vf b)
 }
 
 OP vi vi_zero(void) { return (vi){ _mm256_setzero_si256(), _mm256_setzero_si256() }; }
+OP vi vi_set1(int32_t x) { return (vi){ _mm256_set1_epi32(x), _mm256_set1_epi32(x) }; }
 OP vi vi_add(vi x, vi y) { return (vi){ _mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b) }; }
 OP vi vi_s8(const int8_t *p)
 {
@@ -194,6 +195,11 @@ OP vb vb_and(vb x, int byte)
 OP vb vb_or(vb x, vb y) { return (vb){ _mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b) }; }
 OP vb vb_shl(vb x, const int n) { return (vb){ _mm256_slli_epi16(x.a, n), _mm256_slli_epi16(x.b, n) }; }
 OP vb vb_shr(vb x, const int n) { return (vb){ _mm256_srli_epi16(x.a, n), _mm256_srli_epi16(x.b, n) }; }
+OP vb vb_look(vb i)
+{
+    __m256i t = _mm256_broadcastsi128_si256(_mm_setr_epi8(KERN_E2M1));
+    return (vb){ _mm256_shuffle_epi8(t, i.a), _mm256_shuffle_epi8(t, i.b) };
+}
 OP vb vb_quad(const int8_t *q)
 {
     int32_t v;
@@ -221,6 +227,7 @@ OP vi vb_dot(vi s, vb w, vb q) { return (vi){ dot(s.a, w.a, q.a), dot(s.b, w.b, 
 OP vi vb_dot_low(vi s, vb u, vb q) { return (vi){ dot_low(s.a, u.a, q.a), dot_low(s.b, u.b, q.b) }; }
 
 OP uint64_t vb_word(vb a) { return (uint64_t)_mm_cvtsi128_si64(_mm256_castsi256_si128(_mm256_or_si256(a.a, a.b))); }
+OP uint64_t vi_word(vi a) { return vb_word(a); }
 OP float vf_first(vf v) { return _mm256_cvtss_f32(v.a); }
 
 #include "kern/kern_simd.h"

@@ -101,6 +101,7 @@ OP void vf_store_pairs(float *p, int n, vf a, vf b)
 }
 
 OP vi vi_zero(void) { return _mm512_setzero_si512(); }
+OP vi vi_set1(int32_t x) { return _mm512_set1_epi32(x); }
 OP vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
 OP vi vi_s8(const int8_t *p) { return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)); }
 OP vi vi_u8(const uint8_t *p) { return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)); }
@@ -116,6 +117,7 @@ OP vb vb_and(vb a, int byte) { return _mm512_and_si512(a, _mm512_set1_epi8((char
 OP vb vb_or(vb a, vb b) { return _mm512_or_si512(a, b); }
 OP vb vb_shl(vb a, const int n) { return _mm512_slli_epi16(a, (unsigned)n); } // bits cross bytes: mask after
 OP vb vb_shr(vb a, const int n) { return _mm512_srli_epi16(a, (unsigned)n); }
+OP vb vb_look(vb i) { return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_setr_epi8(KERN_E2M1)), i); }
 OP vb vb_quad(const int8_t *q)
 {
     int32_t v;
@@ -127,6 +129,7 @@ OP vi vb_dot(vi s, vb w, vb q) { return _mm512_dpbusd_epi32(s, w, q); }
 OP vi vb_dot_low(vi s, vb u, vb q) { return _mm512_dpbusd_epi32(s, u, q); }
 
 OP uint64_t vb_word(vb a) { return (uint64_t)_mm_cvtsi128_si64(_mm512_castsi512_si128(a)); }
+OP uint64_t vi_word(vi a) { return vb_word(a); }
 OP float vf_first(vf v) { return _mm512_cvtss_f32(v); }
 
 #include "kern/kern_simd.h"

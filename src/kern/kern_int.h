@@ -41,6 +41,41 @@ struct pack_q4k { // Q4_K, 256 columns: d * sc * u - dmin * mn, a scale and a mi
     uint16_t dmin[KERN_ROWS];
 };
 
+struct pack_mx4 { // MXFP4: 2^(e - 128) * table[u], nibbles as in pack_q4; the scale as bf16, which has its range
+    uint8_t  q[2][4][KERN_ROWS][4];
+    uint16_t d[2][KERN_ROWS];
+};
+/* Twice the values of E2M1 (sign 1, exponent 2, fraction 1; OCP Microscaling Formats 1.0, sec. 5.3.3) and 12. */
+#define KERN_E2M1_ZERO 12
+#define KERN_E2M1      12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0
+
+/* 32 components of the values of a page's positions (KERN_KV_Q8_0). */
+struct kv_q8 {
+    int8_t   q[KERN_PAGE_TOK][KERN_BLOCK];
+    uint16_t d[KERN_PAGE_TOK];
+};
+/* The keys of such a page as a matrix; its values lie behind. */
+static inline struct kern_mat kern_kv_keys(const void *kv, int head_dim)
+{
+    size_t panel = (size_t)(head_dim / KERN_BLOCK + 1) / 2 * sizeof(struct pack_q8);
+    return (struct kern_mat){ .data = kv, .panel_bytes = panel, .rows = KERN_PAGE_TOK, .cols = head_dim,
+                              .type = KERN_Q8_0 };
+}
+static inline size_t kern_kv_keys_bytes(int head_dim)
+{
+    return KERN_PAGE_TOK / KERN_ROWS * kern_kv_keys(NULL, head_dim).panel_bytes;
+}
+static inline size_t kern_q8_stride(int cols) // kern_q8_bytes of whole blocks
+{
+    return (size_t)(cols / KERN_BLOCK + 1) / 2 * 2 * sizeof(struct kern_q8);
+}
+/* Where a block of a key goes: 4 bytes for each of 8 groups, KERN_ROWS * 4 apart, values + 128. */
+static inline struct pack_q8 *kern_kv_key_at(void *kv, int head_dim, int block, int t)
+{
+    size_t panel = kern_kv_keys(NULL, head_dim).panel_bytes;
+    return (struct pack_q8 *)((unsigned char *)kv + (size_t)(t / KERN_ROWS) * panel) + block / 2;
+}
+
 /* exp(x) = 2^n * e^r: n = round(x * log2 e), |r| <= ln 2 / 2, e^r by a polynomial (its error is below
  * 2^-23 relative; coefficients: the Taylor series to r^7). Below EXP_LO the result is 0, above EXP_HI infinity. */
 #define EXP_LO    -87.0f
@@ -63,5 +98,8 @@ void kern_init_ref(struct kern *k);
 void kern_init_act(struct kern *k); // the part of it that is in kern_act.c
 void kern_init_avx2(struct kern *k);   // where the build has it
 void kern_init_avx512(struct kern *k);
+void kern_init_neon(struct kern *k);
+void kern_init_dotprod(struct kern *k);
+void kern_init_i8mm(struct kern *k);
 
 #endif

@@ -25,6 +25,7 @@ static const struct {
     [KERN_Q5_0] = { 64, sizeof(struct pack_q5), 32 },
     [KERN_Q6_K] = { 256, sizeof(struct pack_q6k), 256 },
     [KERN_Q4_K] = { 256, sizeof(struct pack_q4k), 256 },
+    [KERN_MXFP4] = { 64, sizeof(struct pack_mx4), 32 },
 };
 
 size_t kern_panel_bytes(enum kern_type type, int cols)
@@ -52,6 +53,23 @@ size_t kern_q8_bytes(int cols)
 {
     size_t blocks = ((size_t)cols + KERN_BLOCK - 1) / KERN_BLOCK;
     return (blocks + (blocks & 1)) * sizeof(struct kern_q8);
+}
+
+size_t kern_kv_bytes(int head_dim, enum kern_kv type)
+{
+    size_t n = (size_t)KERN_PAGE_TOK * (size_t)(head_dim + kern_dim_pad(head_dim));
+
+    if (type != KERN_KV_Q8_0) return n * (type == KERN_KV_F32 ? 4 : 2);
+    assert(head_dim % KERN_BLOCK == 0);
+    return kern_kv_keys_bytes(head_dim) + (size_t)(head_dim / KERN_BLOCK) * sizeof(struct kv_q8);
+}
+
+size_t kern_attn_floats(int n_q, int head_dim, enum kern_kv type)
+{
+    size_t one = (size_t)kern_dim_pad(head_dim);
+
+    if (type == KERN_KV_Q8_0) one += kern_q8_bytes(head_dim) / sizeof(float);
+    return (size_t)n_q * one;
 }
 
 static const unsigned char *block_at(const void *src, size_t row_bytes, int row, int block, size_t bytes)
@@ -234,6 +252,26 @@ static void pack_q4_k(int cols, const void *src, size_t row_bytes, int n, struct
     }
 }
 
+/* 17 bytes: an exponent, then nibbles in the order of Q4_0. */
+static void pack_mxfp4(int cols, const void *src, size_t row_bytes, int n, struct pack_mx4 *dst)
+{
+    int nb = cols / 32;
+
+    for (int b = 0; b < nb + (nb & 1); b++)
+        for (int r = 0; r < KERN_ROWS; r++) {
+            struct pack_mx4 *p = &dst[b / 2];
+            uint8_t u[32] = { 0 };
+            p->d[b & 1][r] = 0;
+            if (r < n && b < nb) {
+                const unsigned char *s = block_at(src, row_bytes, r, b, 17);
+                /* 2^(e - 128); the two smallest are subnormal */
+                p->d[b & 1][r] = (uint16_t)(s[0] < 2 ? 0x20 << s[0] : (s[0] - 1) << 7);
+                get_nibbles(s + 1, u);
+            }
+            put_nibbles(u, p->q[b & 1], r);
+        }
+}
+
 void kern_pack(enum kern_type type, int cols, const void *src, size_t row_bytes, int n, void *panel)
 {
     assert(cols % layout[type].block == 0 && n >= 1 && n <= KERN_ROWS);
@@ -247,6 +285,7 @@ void kern_pack(enum kern_type type, int cols, const void *src, size_t row_bytes,
     case KERN_Q5_0: pack_q5_0(cols, src, row_bytes, n, panel); break;
     case KERN_Q6_K: pack_q6_k(cols, src, row_bytes, n, panel); break;
     case KERN_Q4_K: pack_q4_k(cols, src, row_bytes, n, panel); break;
+    case KERN_MXFP4: pack_mxfp4(cols, src, row_bytes, n, panel); break;
     case KERN_TYPES: assert(0);
     }
 }

@@ -95,7 +95,7 @@ GEMM_FLOAT(bf16)
  * d[part] * (u - offset) - min, in one part or two of 16 columns. */
 struct block {
     uint8_t u[8][KERN_ROWS][4];
-    int     offset; // 128 or 0
+    int     offset; // 128, 0 or KERN_E2M1_ZERO
     int     parts;  // 1 or 2
     float   d[2][KERN_ROWS];
     float   min[KERN_ROWS]; // only where there are minima
@@ -168,6 +168,17 @@ static void block_q4_k(const unsigned char *panel, int i, struct block *b)
     }
 }
 
+static void block_mxfp4(const unsigned char *panel, int i, struct block *b)
+{
+    static const uint8_t value[16] = { KERN_E2M1 };
+    struct pack_mx4 p = ((const struct pack_mx4 *)panel)[i / 2];
+
+    b->offset = KERN_E2M1_ZERO;
+    b->parts = 1;
+    EACH_VALUE b->u[g][r][j] = value[nibble(p.q[i & 1], g, r, j)];
+    for (int r = 0; r < KERN_ROWS; r++) b->d[0][r] = bf16_to_f32(p.d[i & 1][r]);
+}
+
 /* One block of one token into the sums of 16 rows. */
 static void block_dot(const struct block *b, const struct kern_q8 *x, bool has_min, float acc[KERN_ROWS])
 {
@@ -221,6 +232,7 @@ GEMM_BLOCK(q4_0, false)
 GEMM_BLOCK(q5_0, false)
 GEMM_BLOCK(q6_k, false)
 GEMM_BLOCK(q4_k, true)
+GEMM_BLOCK(mxfp4, false)
 
 /* --- inputs --- */
 
@@ -299,8 +311,47 @@ static uint16_t to_half(float f) // NaN stays NaN
     return half_from_f32(f > max ? max : f < -max ? -max : f);
 }
 
-static void kv_put(const float *k, const float *v, int head_dim, bool f32, void *kv, int t)
+/* 32 components to a scale and bytes. */
+static uint16_t kv_quant(const float *x, int8_t q[KERN_BLOCK])
 {
+    float amax = 0;
+    bool  bad = false;
+
+    memset(q, 0, KERN_BLOCK);
+    for (int i = 0; i < KERN_BLOCK; i++) {
+        if (!isfinite(x[i])) bad = true;
+        amax = larger(fabsf(x[i]), amax);
+    }
+    uint16_t half = to_half(bad ? NAN : amax / 127);
+    float    d = half_to_f32(half);
+    if (!(d > 0)) return half;
+    for (int i = 0; i < KERN_BLOCK; i++) {
+        float v = x[i] * (1 / d);
+        q[i] = (int8_t)lrintf(v > 127 ? 127 : v < -127 ? -127 : v);
+    }
+    return half;
+}
+
+static void kv_put_q8(const float *k, const float *v, int head_dim, unsigned char *kv, int t)
+{
+    struct kv_q8 *value = (struct kv_q8 *)(kv + kern_kv_keys_bytes(head_dim));
+    int8_t q[KERN_BLOCK];
+
+    for (int b = 0; b < head_dim / KERN_BLOCK; b++) {
+        struct pack_q8 *p = kern_kv_key_at(kv, head_dim, b, t);
+        p->d[b & 1][t % KERN_ROWS] = kv_quant(k + KERN_BLOCK * b, q);
+        for (int i = 0; i < KERN_BLOCK; i++) p->q[b & 1][i / 4][t % KERN_ROWS][i % 4] = (uint8_t)(q[i] + 128);
+        value[b].d[t] = kv_quant(v + KERN_BLOCK * b, value[b].q[t]);
+    }
+}
+
+static void kv_put(const float *k, const float *v, int head_dim, enum kern_kv type, void *kv, int t)
+{
+    if (type == KERN_KV_Q8_0) {
+        kv_put_q8(k, v, head_dim, kv, t);
+        return;
+    }
+    bool   f32 = type == KERN_KV_F32;
     int    dim_pad = kern_dim_pad(head_dim);
     size_t v_at = (size_t)KERN_PAGE_TOK * (size_t)head_dim + (size_t)t * (size_t)dim_pad;
 
@@ -324,12 +375,46 @@ static float kv_at(const void *kv, size_t i, bool f32)
     return f32 ? ((const float *)kv)[i] : half_to_f32(((const uint16_t *)kv)[i]);
 }
 
+/* Products of a query with the keys of a page: p[32]. */
+static void scores(const struct kern_attn *a, const unsigned char *kv, const float *q, const struct kern_q8 *q8, float *p)
+{
+    if (a->type == KERN_KV_Q8_0) {
+        const struct kern_mat keys = kern_kv_keys(kv, a->head_dim);
+        gemm_q8_0(&keys, 0, KERN_PAGE_TOK / KERN_ROWS, q8, 0, 1, p, 0, false);
+        return;
+    }
+    for (int t = 0; t < KERN_PAGE_TOK; t++) {
+        p[t] = 0;
+        for (int i = 0; i < a->head_dim; i++)
+            p[t] = fmaf(q[i], kv_at(kv, (size_t)(i * KERN_PAGE_TOK + t), a->type == KERN_KV_F32), p[t]);
+    }
+}
+
+/* o += weight times the value in slot t. */
+static void add_value(const struct kern_attn *a, const unsigned char *kv, int t, float weight, float *o)
+{
+    int    dim = a->head_dim, pad = kern_dim_pad(dim);
+    size_t v_at = (size_t)KERN_PAGE_TOK * (size_t)dim;
+    const struct kv_q8 *block = (const struct kv_q8 *)(kv + kern_kv_keys_bytes(dim));
+
+    if (a->type == KERN_KV_Q8_0)
+        for (int i = 0; i < dim; i++) {
+            const struct kv_q8 *b = &block[i / KERN_BLOCK];
+            o[i] = fmaf(weight * half_to_f32(b->d[t]), (float)b->q[t][i % KERN_BLOCK], o[i]);
+        }
+    else
+        for (int i = 0; i < pad; i++)
+            o[i] = fmaf(weight, kv_at(kv, v_at + (size_t)(t * pad + i), a->type == KERN_KV_F32), o[i]);
+}
+
 static void attn_row(const struct kern_attn *a, const float *q, int lo, int hi, const float *sink, float *o,
                      float *out)
 {
     int    dim = a->head_dim, pad = kern_dim_pad(dim);
-    size_t v_at = (size_t)KERN_PAGE_TOK * (size_t)dim;
     float  m = -INFINITY, l = 0;
+    struct kern_q8 *q8 = (void *)(o + pad);
+
+    if (a->type == KERN_KV_Q8_0) quant_q8(q, dim, q8);
 
     memset(o, 0, (size_t)pad * sizeof *o);
     for (int pg = lo / KERN_PAGE_TOK; pg <= (hi - 1) / KERN_PAGE_TOK; pg++) {
@@ -337,11 +422,9 @@ static void attn_row(const struct kern_attn *a, const float *q, int lo, int hi, 
         int   t0 = pg * KERN_PAGE_TOK; // position of slot 0
         float p[KERN_PAGE_TOK], tree[16], top;
 
+        scores(a, kv, q, q8, p);
         for (int t = 0; t < KERN_PAGE_TOK; t++) {
-            float s = 0;
-            for (int i = 0; i < dim; i++)
-                s = fmaf(q[i], kv_at(kv, (size_t)(i * KERN_PAGE_TOK + t), a->f32), s);
-            s = s * a->scale;
+            float s = p[t] * a->scale;
             if (a->softcap > 0) s = kern_softcap(s, a->softcap);
             p[t] = t0 + t >= lo && t0 + t < hi ? s : -INFINITY;
         }
@@ -356,11 +439,8 @@ static void attn_row(const struct kern_attn *a, const float *q, int lo, int hi, 
         for (int i = 0; i < 16; i++) tree[i] = p[i] + p[i + 16];
         l = fmaf(l, f, kern_tree_sum(tree));
         for (int i = 0; i < pad; i++) o[i] = o[i] * f;
-        for (int t = 0; t < KERN_PAGE_TOK; t++) {
-            if (t0 + t < lo || t0 + t >= hi) continue;
-            for (int i = 0; i < pad; i++)
-                o[i] = fmaf(p[t], kv_at(kv, v_at + (size_t)(t * pad + i), a->f32), o[i]);
-        }
+        for (int t = 0; t < KERN_PAGE_TOK; t++)
+            if (t0 + t >= lo && t0 + t < hi) add_value(a, kv, t, p[t], o);
     }
     if (sink) {
         float top = larger(*sink, m), f = kern_exp(m - top);
@@ -374,7 +454,7 @@ static void attn(const struct kern_attn *a)
 {
     for (int i = 0; i < a->n_q; i++)
         attn_row(a, a->q[i], a->lo[i], a->hi[i], a->sink ? a->sink + i : NULL,
-                 a->scratch + (size_t)i * (size_t)kern_dim_pad(a->head_dim), a->out[i]);
+                 a->scratch + kern_attn_floats(i, a->head_dim, a->type), a->out[i]);
 }
 
 /* --- ceilings --- */
@@ -391,8 +471,9 @@ static uint64_t stream(const void *p, size_t n)
 
 static uint64_t burn(int rounds, double *ops)
 {
-    uint32_t s[16] = { 0 };
+    uint32_t s[16];
 
+    for (int j = 0; j < 16; j++) s[j] = (uint32_t)(rounds + j); // zeros would stay zeros, and the loop go
     for (int i = 0; i < rounds; i++)
         for (int j = 0; j < 16; j++) s[j] += (uint32_t)(i & 255) * (s[j] & 127);
     for (int j = 1; j < 16; j++) s[0] ^= s[j];
@@ -413,6 +494,7 @@ void kern_init_ref(struct kern *k)
             [KERN_Q5_0] = gemm_q5_0,
             [KERN_Q6_K] = gemm_q6_k,
             [KERN_Q4_K] = gemm_q4_k,
+            [KERN_MXFP4] = gemm_mxfp4,
         },
         .quant_q8 = quant_q8,
         .rms_norm = rms_norm,

@@ -10,7 +10,8 @@
  *   vb_start(off)       where a sum of dots over 8-bit weights starts
  *   vb_dot(s, w, q)     adds the dot products of 4 stored weights (w + 128) and inputs; together with
  *                       vb_start this is exact and free of the 128
- *   vb_dot_low(s, u, q) the same for small unsigned u (below 64): no offset, the start is zero
+ *   vb_dot_low(s, u, q) the same for small unsigned u (below 64): the start is what the caller says
+ *   vb_look(i)          KERN_E2M1 at each byte of i
  *
  * Loops over panels and tokens of a tile have constant bounds after inlining and unroll completely, so
  * that arrays of vectors become registers.
@@ -92,6 +93,7 @@ INLINE size_t group_bytes(const enum kern_type type)
            : type == KERN_Q4_0 ? sizeof(struct pack_q4)
            : type == KERN_Q5_0 ? sizeof(struct pack_q5)
            : type == KERN_Q6_K ? sizeof(struct pack_q6k)
+           : type == KERN_MXFP4 ? sizeof(struct pack_mx4)
                                : sizeof(struct pack_q4k);
 }
 
@@ -101,7 +103,8 @@ INLINE int group_blocks(const enum kern_type type)
     return type == KERN_Q6_K || type == KERN_Q4_K ? 8 : 2;
 }
 
-/* Stored weights of column group g (of 8) of block b of a group: bytes w + 128, for Q4_K bytes u. */
+/* Stored weights of column group g (of 8) of block b of a group: bytes w + 128; for Q4_K bytes u, for MXFP4 twice
+ * the values and 12. */
 INLINE vb block_bytes(const enum kern_type type, const unsigned char *group, int b, const int g)
 {
     if (type == KERN_Q8_0) return vb_load(((const struct pack_q8 *)group)->q[b][g]);
@@ -119,6 +122,10 @@ INLINE vb block_bytes(const enum kern_type type, const unsigned char *group, int
         vb v = vb_load(p->b[b].q[g / 2]), h = vb_load(p->b[b].h[g / 4]);
         return vb_or(vb_and(g & 1 ? vb_shr(v, 2) : vb_shl(v, 2), 0x3C), vb_and(vb_shl(h, 6 - 2 * (g & 3)), 0xC0));
     }
+    if (type == KERN_MXFP4) {
+        vb v = vb_load(((const struct pack_mx4 *)group)->q[b][g / 2]);
+        return vb_look(vb_and(g & 1 ? vb_shr(v, 4) : v, 0x0F));
+    }
     vb v = vb_load(((const struct pack_q4k *)group)->q[b][g / 2]);
     return vb_and(g & 1 ? vb_shr(v, 4) : v, 0x0F);
 }
@@ -133,6 +140,7 @@ INLINE vf block_scale(const enum kern_type type, const unsigned char *group, int
         const struct pack_q6k *p = (const struct pack_q6k *)group;
         return vf_mul(vf_mul(vf_half(p->d), vf_set1(1.0f / 4)), vf_int(vi_s8(p->sc[b][part])));
     }
+    if (type == KERN_MXFP4) return vf_bf16(((const struct pack_mx4 *)group)->d[b]);
     const struct pack_q4k *p = (const struct pack_q4k *)group;
     return vf_mul(vf_half(p->d), vf_int(vi_u8(p->sc[b])));
 }
@@ -147,12 +155,14 @@ INLINE void part_dots(const enum kern_type type, const int np, const int nt, con
                       size_t panel_bytes, int b, const int part, const char *x, size_t x_bytes, int block,
                       vi s[TILE_P][TILE_C])
 {
-    const int groups = type == KERN_Q6_K ? 4 : 8;
+    const int  groups = type == KERN_Q6_K ? 4 : 8;
+    const bool low = type == KERN_Q4_K || type == KERN_MXFP4; // weights are small and have an offset of their own
 
     UNROLL for (int t = 0; t < nt; t++) {
         const struct kern_q8 *in = input(x, x_bytes, t, block);
         int32_t off = type != KERN_Q6_K ? in->off : part ? in->off - in->off_lo : in->off_lo;
-        UNROLL for (int p = 0; p < np; p++) s[p][t] = type == KERN_Q4_K ? vi_zero() : vb_start(off);
+        int32_t own = type == KERN_MXFP4 ? off / (128 / 4) * (KERN_E2M1_ZERO / 4) : 0; // off: -128 * sum of inputs
+        UNROLL for (int p = 0; p < np; p++) s[p][t] = low ? vi_set1(own) : vb_start(off);
     }
     UNROLL for (int g = groups * part; g < groups * (part + 1); g++) {
         vb v[TILE_P];
@@ -160,7 +170,7 @@ INLINE void part_dots(const enum kern_type type, const int np, const int nt, con
         UNROLL for (int t = 0; t < nt; t++) {
             vb q = vb_quad(input(x, x_bytes, t, block)->q + 4 * g);
             UNROLL for (int p = 0; p < np; p++)
-                s[p][t] = type == KERN_Q4_K ? vb_dot_low(s[p][t], v[p], q) : vb_dot(s[p][t], v[p], q);
+                s[p][t] = low ? vb_dot_low(s[p][t], v[p], q) : vb_dot(s[p][t], v[p], q);
         }
     }
 }
@@ -302,6 +312,7 @@ GEMM(q4_0, KERN_Q4_0)
 GEMM(q5_0, KERN_Q5_0)
 GEMM(q6_k, KERN_Q6_K)
 GEMM(q4_k, KERN_Q4_K)
+GEMM(mxfp4, KERN_MXFP4)
 
 /* --- exp, rows --- */
 
@@ -415,8 +426,51 @@ static void quant_q8(const float *x, int n, struct kern_q8 *dst)
 
 /* --- attention --- */
 
-static void kv_put(const float *k, const float *v, int head_dim, bool f32, void *kv, int t)
+/* 32 components to a scale and bytes. */
+INLINE uint16_t kv_quant(const float *x, int8_t *q)
 {
+    vf       lo = vf_load(x), hi = vf_load(x + 16), top = vf_set1(127), low = vf_set1(-127);
+    uint32_t max = vf_top_bits(lo, hi);
+    uint16_t half[16];
+    float    amax;
+
+    memcpy(&amax, &max, 4);
+    vf_put_half(half, vf_set1(max >= 0x7F800000 ? NAN : amax / 127));
+    float d = vf_first(vf_half(half));
+    memset(q, 0, KERN_BLOCK);
+    if (!(d > 0)) return half[0];
+    lo = vf_mul(lo, vf_set1(1 / d));
+    hi = vf_mul(hi, vf_set1(1 / d));
+    vi_put_s8(q, vf_if_less(top, lo, top, vf_if_less(lo, low, low, lo)));
+    vi_put_s8(q + 16, vf_if_less(top, hi, top, vf_if_less(hi, low, low, hi)));
+    return half[0];
+}
+
+static void kv_put_q8(const float *k, const float *v, int head_dim, unsigned char *kv, int t)
+{
+    struct kv_q8 *value = (struct kv_q8 *)(kv + kern_kv_keys_bytes(head_dim));
+    int8_t q[KERN_BLOCK];
+
+    for (int b = 0; b < head_dim / KERN_BLOCK; b++) {
+        struct pack_q8 *p = kern_kv_key_at(kv, head_dim, b, t);
+        p->d[b & 1][t % KERN_ROWS] = kv_quant(k + KERN_BLOCK * b, q);
+        for (int g = 0; g < 8; g++) {
+            uint32_t four;
+            memcpy(&four, q + 4 * g, 4);
+            four ^= 0x80808080u;
+            memcpy(p->q[b & 1][g][t % KERN_ROWS], &four, 4);
+        }
+        value[b].d[t] = kv_quant(v + KERN_BLOCK * b, value[b].q[t]);
+    }
+}
+
+static void kv_put(const float *k, const float *v, int head_dim, enum kern_kv type, void *kv, int t)
+{
+    if (type == KERN_KV_Q8_0) {
+        kv_put_q8(k, v, head_dim, kv, t);
+        return;
+    }
+    bool   f32 = type == KERN_KV_F32;
     int    pad = kern_dim_pad(head_dim);
     size_t v_at = (size_t)KERN_PAGE_TOK * (size_t)head_dim + (size_t)t * (size_t)pad;
 
@@ -435,15 +489,17 @@ static void kv_put(const float *k, const float *v, int head_dim, bool f32, void 
     }
 }
 
-INLINE vf kv_load(const void *kv, size_t at, const bool f32)
+INLINE vf kv_load(const void *kv, size_t at, const enum kern_kv type)
 {
-    return f32 ? vf_load((const float *)kv + at) : vf_half((const uint16_t *)kv + at);
+    return type == KERN_KV_F32 ? vf_load((const float *)kv + at) : vf_half((const uint16_t *)kv + at);
 }
 
 /* Query rows of a call that are worked on together, and what they need of one page. */
 struct rows {
     const float *q[TILE_C];
     float       *o[TILE_C];
+    const char  *q8;       // queries in 8 bits (Q8_0), q8_bytes from one to the next
+    size_t       q8_bytes;
     float        p[TILE_C][KERN_PAGE_TOK]; // scores, then weights
     float        m[TILE_C], l[TILE_C], f[TILE_C];
     int          lo[TILE_C], hi[TILE_C];
@@ -451,15 +507,16 @@ struct rows {
 
 /* r->p = q * K for 32 positions. Meanwhile the next page is asked for (its K and V lie together): pages of a
  * sequence are far apart, which no hardware prefetcher guesses. */
-INLINE void scores(struct rows *r, const int n, const void *kv, const unsigned char *next, int dim, const bool f32)
+INLINE void scores(struct rows *r, const int n, const void *kv, const unsigned char *next, int dim,
+                   const enum kern_kv type)
 {
-    const size_t step = f32 ? 256 : 128; // bytes of K and V for one component
+    const size_t step = type == KERN_KV_F32 ? 256 : 128; // bytes of K and V for one component
     vf s[2][TILE_C];
 
     UNROLL for (int i = 0; i < n; i++) s[0][i] = s[1][i] = vf_zero();
     for (int c = 0; c < dim; c++) {
         UNROLL for (size_t i = 0; i < step; i += 64) __builtin_prefetch(next + step * (size_t)c + i);
-        vf k0 = kv_load(kv, (size_t)c * KERN_PAGE_TOK, f32), k1 = kv_load(kv, (size_t)c * KERN_PAGE_TOK + 16, f32);
+        vf k0 = kv_load(kv, (size_t)c * KERN_PAGE_TOK, type), k1 = kv_load(kv, (size_t)c * KERN_PAGE_TOK + 16, type);
         UNROLL for (int i = 0; i < n; i++) {
             vf q = vf_set1(r->q[i][c]);
             s[0][i] = vf_fma(q, k0, s[0][i]);
@@ -469,6 +526,19 @@ INLINE void scores(struct rows *r, const int n, const void *kv, const unsigned c
     UNROLL for (int i = 0; i < n; i++) {
         vf_store(r->p[i], s[0][i]);
         vf_store(r->p[i] + 16, s[1][i]);
+    }
+}
+
+/* The same of keys in 8 bits: a product with a packed matrix. Only the keys of the next page are asked for. */
+INLINE void scores_q8(struct rows *r, const int n, const void *kv, const unsigned char *next, int dim)
+{
+    const struct kern_mat keys = kern_kv_keys(kv, dim);
+    const int lines = (int)(TILE_P * keys.panel_bytes / 64) / (dim / KERN_BLOCK) + 1;
+
+    for (int p = 0; p < KERN_PAGE_TOK / KERN_ROWS; p += TILE_P) {
+        size_t at = (size_t)p * keys.panel_bytes;
+        tile_block(KERN_Q8_0, TILE_P, n, &keys, keys.data + at, r->q8, r->q8_bytes, r->p[0] + p * KERN_ROWS,
+                   KERN_PAGE_TOK, false, (struct share){ next + at, lines });
     }
 }
 
@@ -502,7 +572,7 @@ INLINE void softmax(struct rows *r, const int i, int t0, float scale, float cap)
 
 /* Rows i0 .. i0 + n - 1: o = o * f, then the weighted values of slots from .. to - 1; np vectors of 16. */
 INLINE void values_at(struct rows *r, const int i0, const int n, const int np, const void *v, int pad, int from,
-                      int to, int d, const bool f32)
+                      int to, int d, const enum kern_kv type)
 {
     vf o[2][TILE_C];
 
@@ -511,7 +581,7 @@ INLINE void values_at(struct rows *r, const int i0, const int n, const int np, c
             o[p][i] = vf_mul(vf_load(r->o[i0 + i] + d + 16 * p), vf_set1(r->f[i0 + i]));
     for (int t = from; t < to; t++) {
         vf val[2];
-        UNROLL for (int p = 0; p < np; p++) val[p] = kv_load(v, (size_t)t * (size_t)pad + (size_t)(d + 16 * p), f32);
+        UNROLL for (int p = 0; p < np; p++) val[p] = kv_load(v, (size_t)t * (size_t)pad + (size_t)(d + 16 * p), type);
         UNROLL for (int i = 0; i < n; i++) {
             vf w = vf_set1(r->p[i0 + i][t]);
             UNROLL for (int p = 0; p < np; p++) o[p][i] = vf_fma(w, val[p], o[p][i]);
@@ -522,12 +592,54 @@ INLINE void values_at(struct rows *r, const int i0, const int n, const int np, c
 }
 
 INLINE void values(struct rows *r, const int i0, const int n, const void *v, int pad, int from, int to,
-                   const bool f32)
+                   const enum kern_kv type)
 {
     int d = 0;
 
-    for (; d + 32 <= pad; d += 32) values_at(r, i0, n, 2, v, pad, from, to, d, f32);
-    if (d < pad) values_at(r, i0, n, 1, v, pad, from, to, d, f32);
+    for (; d + 32 <= pad; d += 32) values_at(r, i0, n, 2, v, pad, from, to, d, type);
+    if (d < pad) values_at(r, i0, n, 1, v, pad, from, to, d, type);
+}
+
+/* The same of values in 8 bits, a block of 32 components at a time; those of the next page are asked for. */
+INLINE void values_q8(struct rows *r, const int i0, const int n, const struct kv_q8 *v, const struct kv_q8 *next,
+                      int dim, int from, int to)
+{
+    for (int b = 0; b < dim / KERN_BLOCK; b++, v++, next++) {
+        float w[TILE_C][KERN_PAGE_TOK]; // weight times scale
+        vf    o[2][TILE_C];
+
+        UNROLL for (int i = 0; i < n; i++) {
+            float *to_o = r->o[i0 + i] + KERN_BLOCK * b;
+            UNROLL for (int h = 0; h < 2; h++) {
+                vf_store(w[i] + 16 * h, vf_mul(vf_load(r->p[i0 + i] + 16 * h), vf_half(v->d + 16 * h)));
+                o[h][i] = vf_mul(vf_load(to_o + 16 * h), vf_set1(r->f[i0 + i]));
+            }
+        }
+        __builtin_prefetch(next->d, 0, 2);
+        for (int t = from; t < to; t++) {
+            __builtin_prefetch(next->q[t], 0, 2);
+            vf a = vf_int(vi_s8(v->q[t])), c = vf_int(vi_s8(v->q[t] + 16));
+            UNROLL for (int i = 0; i < n; i++) {
+                vf weight = vf_set1(w[i][t]);
+                o[0][i] = vf_fma(weight, a, o[0][i]);
+                o[1][i] = vf_fma(weight, c, o[1][i]);
+            }
+        }
+        UNROLL for (int i = 0; i < n; i++)
+            UNROLL for (int h = 0; h < 2; h++) vf_store(r->o[i0 + i] + KERN_BLOCK * b + 16 * h, o[h][i]);
+    }
+}
+
+INLINE void values_of(struct rows *r, const int i0, const int n, const unsigned char *kv, const unsigned char *next,
+                      int dim, int from, int to, const enum kern_kv type)
+{
+    size_t at = type == KERN_KV_Q8_0 ? kern_kv_keys_bytes(dim)
+                                     : (size_t)KERN_PAGE_TOK * (size_t)dim * (type == KERN_KV_F32 ? 4 : 2);
+
+    if (type == KERN_KV_Q8_0)
+        values_q8(r, i0, n, (const struct kv_q8 *)(kv + at), (const struct kv_q8 *)(next + at), dim, from, to);
+    else
+        values(r, i0, n, kv + at, kern_dim_pad(dim), from, to, type);
 }
 
 INLINE int clamp_slot(int t)
@@ -536,32 +648,38 @@ INLINE int clamp_slot(int t)
 }
 
 INLINE void attn_page(struct rows *r, const int n, const unsigned char *kv, const unsigned char *next, int t0,
-                      int dim, float scale, float cap, const bool f32)
+                      int dim, float scale, float cap, const enum kern_kv type)
 {
-    int    pad = kern_dim_pad(dim);
-    size_t v_at = (size_t)KERN_PAGE_TOK * (size_t)dim * (f32 ? 4 : 2);
-    bool   whole = true;
-    bool   in[TILE_C];
+    bool whole = true;
+    bool in[TILE_C];
 
-    scores(r, n, kv, next, dim, f32);
+    if (type == KERN_KV_Q8_0)
+        scores_q8(r, n, kv, next, dim);
+    else
+        scores(r, n, kv, next, dim, type);
     UNROLL for (int i = 0; i < n; i++) {
         in[i] = r->lo[i] < t0 + KERN_PAGE_TOK && r->hi[i] > t0;
         if (in[i]) softmax(r, i, t0, scale, cap);
         if (r->lo[i] > t0 || r->hi[i] < t0 + KERN_PAGE_TOK) whole = false;
     }
     if (whole) {
-        values(r, 0, n, kv + v_at, pad, 0, KERN_PAGE_TOK, f32);
+        values_of(r, 0, n, kv, next, dim, 0, KERN_PAGE_TOK, type);
         return;
     }
     for (int i = 0; i < n; i++) // a slot that a row does not see may hold anything: it is not read for it
-        if (in[i]) values(r, i, 1, kv + v_at, pad, clamp_slot(r->lo[i] - t0), clamp_slot(r->hi[i] - t0), f32);
+        if (in[i]) values_of(r, i, 1, kv, next, dim, clamp_slot(r->lo[i] - t0), clamp_slot(r->hi[i] - t0), type);
 }
 
-INLINE void attn_rows(const struct kern_attn *a, int first, const int n, const bool f32)
+INLINE void attn_rows(const struct kern_attn *a, int first, const int n, const enum kern_kv type)
 {
     int pad = kern_dim_pad(a->head_dim), lo = a->lo[first], hi = a->hi[first];
     struct rows r;
+    float *queries = a->scratch + (size_t)a->n_q * (size_t)pad;
 
+    r.q8_bytes = type == KERN_KV_Q8_0 ? kern_q8_stride(a->head_dim) : 0;
+    r.q8 = (const char *)queries + (size_t)first * r.q8_bytes;
+    for (int i = 0; type == KERN_KV_Q8_0 && i < n; i++)
+        quant_q8(a->q[first + i], a->head_dim, (struct kern_q8 *)(void *)(r.q8 + (size_t)i * r.q8_bytes));
     UNROLL for (int i = 0; i < n; i++) {
         r.q[i] = a->q[first + i];
         r.o[i] = a->scratch + (size_t)(first + i) * (size_t)pad;
@@ -577,7 +695,7 @@ INLINE void attn_rows(const struct kern_attn *a, int first, const int n, const b
     for (int page = lo / KERN_PAGE_TOK; page <= last; page++) {
         const unsigned char *kv = a->kv + (size_t)a->page[page] * a->page_bytes;
         const unsigned char *next = page < last ? a->kv + (size_t)a->page[page + 1] * a->page_bytes : kv;
-        attn_page(&r, n, kv, next, page * KERN_PAGE_TOK, a->head_dim, a->scale, a->softcap, f32);
+        attn_page(&r, n, kv, next, page * KERN_PAGE_TOK, a->head_dim, a->scale, a->softcap, type);
     }
     for (int i = 0; i < n; i++) {
         vf  l = vf_set1(r.l[i]);
@@ -593,7 +711,7 @@ INLINE void attn_rows(const struct kern_attn *a, int first, const int n, const b
     }
 }
 
-INLINE void attn_type(const struct kern_attn *a, const bool f32)
+INLINE void attn_type(const struct kern_attn *a, const enum kern_kv type)
 {
     int tiles = (a->n_q + TILE_C - 1) / TILE_C;
 
@@ -601,7 +719,7 @@ INLINE void attn_type(const struct kern_attn *a, const bool f32)
         int n = (a->n_q - first) / (tiles - k) + ((a->n_q - first) % (tiles - k) != 0);
 #define ROWS(m)                                                          \
     case m:                                                              \
-        if (m <= TILE_C) attn_rows(a, first, m <= TILE_C ? m : 1, f32); \
+        if (m <= TILE_C) attn_rows(a, first, m <= TILE_C ? m : 1, type); \
         break
         switch (n) {
             ROWS(1);
@@ -616,12 +734,17 @@ INLINE void attn_type(const struct kern_attn *a, const bool f32)
     }
 }
 
-static void attn_half(const struct kern_attn *a) { attn_type(a, false); }
-static void attn_f32(const struct kern_attn *a) { attn_type(a, true); }
+static void attn_half(const struct kern_attn *a) { attn_type(a, KERN_KV_F16); }
+static void attn_f32(const struct kern_attn *a) { attn_type(a, KERN_KV_F32); }
+static void attn_q8(const struct kern_attn *a) { attn_type(a, KERN_KV_Q8_0); }
 
 static void attn(const struct kern_attn *a)
 {
-    (a->f32 ? attn_f32 : attn_half)(a);
+    switch (a->type) {
+    case KERN_KV_F16: attn_half(a); break;
+    case KERN_KV_F32: attn_f32(a); break;
+    case KERN_KV_Q8_0: attn_q8(a); break;
+    }
 }
 
 /* --- ceilings --- */
@@ -657,7 +780,7 @@ static uint64_t burn(int rounds, double *ops)
     }
     UNROLL for (int i = 1; i < CHAINS; i++) s[0] = vi_add(s[0], s[i]);
     *ops = 2.0 * 64 * CHAINS * rounds;
-    return vb_word(s[0]);
+    return vi_word(s[0]);
 }
 
 static void simd_fill(struct kern *k, const char *name)
@@ -673,6 +796,7 @@ static void simd_fill(struct kern *k, const char *name)
             [KERN_Q5_0] = gemm_q5_0,
             [KERN_Q6_K] = gemm_q6_k,
             [KERN_Q4_K] = gemm_q4_k,
+            [KERN_MXFP4] = gemm_mxfp4,
         },
         .quant_q8 = quant_q8,
         .rms_norm = rms_norm,

@@ -281,6 +281,18 @@ static int read_rot(const struct gguf *g, struct hparams *hp, struct err *e)
     return 0;
 }
 
+static int read_pooling(const struct gguf *g, struct hparams *hp, struct err *e)
+{
+    int64_t n;
+
+    int rc = gguf_opt_int(g, key_of(hp, "pooling_type").s, POOLING_NONE, POOLING_RANK, POOLING_NONE, &n, e);
+    if (rc) return rc;
+    hp->pooling = (enum pooling_type)n;
+    rc = gguf_opt_int(g, "tokenizer.ggml.token_type_count", 1, LIM_TOKEN_TYPES, 0, &n, e);
+    hp->n_token_type = (int)n;
+    return rc;
+}
+
 static int check_experts(const struct gguf *g, const struct hparams *hp, struct err *e)
 {
     struct key used = key_of(hp, "expert_used_count");
@@ -339,6 +351,7 @@ int hparams_read(const struct gguf *g, const char *const *archs, struct arena *a
     if ((rc = read_norm(g, &hp, e))) return rc;
     if ((rc = read_window(g, &hp, a, e))) return rc;
     if ((rc = opt_bool(g, key_of(&hp, "attention.causal").s, true, &hp.causal, e))) return rc;
+    if ((rc = read_pooling(g, &hp, e))) return rc;
     if ((rc = check_experts(g, &hp, e))) return rc;
     if ((rc = read_vocab_size(g, &hp, e))) return rc;
     if ((rc = hparams_check_tensors(g, &hp, a, e))) return rc;

@@ -16,6 +16,9 @@
 
 enum rope_scaling { ROPE_NONE, ROPE_LINEAR, ROPE_YARN, ROPE_LONGROPE };
 
+/* How a text's vector is made of its tokens'; the numbers are those in files. */
+enum pooling_type { POOLING_NONE, POOLING_MEAN, POOLING_CLS, POOLING_LAST, POOLING_RANK };
+
 /* What may differ from layer to layer. */
 struct hparams_layer {
     int  n_head, n_head_kv;
@@ -45,10 +48,12 @@ struct hparams {
     int    n_swa;       // sliding window in positions, 0: none
     int    swa_pattern; // every so many-th layer has no window; 0 when not said
     bool   causal;
+    enum pooling_type pooling;
 
     /* Factors and caps; 0 when not said, which means none. */
     double attn_scale, attn_softcap, final_softcap, logit_scale, embd_scale, residual_scale;
 
+    int n_token_type; // kinds of segments; 0 when not said
     int n_expert, n_expert_used, n_expert_shared; // 0: a dense model
     int n_ff_expert, n_ff_expert_shared;          // 0 when not said
 };

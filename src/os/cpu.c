@@ -42,6 +42,19 @@ static unsigned detect(void)
         flags |= CPU_AVX512;
     return flags;
 }
+#elif defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+
+/* What the kernel tells every process: Documentation/arm64/elf_hwcaps.rst of Linux. */
+static unsigned detect(void)
+{
+    unsigned flags = CPU_NEON;
+
+    if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) flags |= CPU_DOTPROD;
+    if ((flags & CPU_DOTPROD) && (getauxval(AT_HWCAP2) & HWCAP2_I8MM)) flags |= CPU_I8MM;
+    return flags;
+}
 #else
 static unsigned detect(void)
 {
@@ -56,6 +69,9 @@ static const struct {
     { "ref", 0 },
     { "avx2", CPU_AVX2 },
     { "avx512", CPU_AVX2 | CPU_AVX512 },
+    { "neon", CPU_NEON },
+    { "dotprod", CPU_NEON | CPU_DOTPROD },
+    { "i8mm", CPU_NEON | CPU_DOTPROD | CPU_I8MM },
 };
 
 int cpu_features(const char *level, unsigned *ret, struct err *e)
@@ -74,7 +90,7 @@ int cpu_features(const char *level, unsigned *ret, struct err *e)
         return 0;
     }
     char q[LIM_QUOTE_BYTES];
-    return err_set(e, ERR_BAD_CONFIG, "CPU=\"%s\" is unknown; there are ref, avx2 and avx512",
+    return err_set(e, ERR_BAD_CONFIG, "CPU=\"%s\" is unknown; there are ref, avx2, avx512, neon, dotprod and i8mm",
                    str_quote(q, sizeof q, str_c(level)));
 }
 
@@ -162,53 +178,115 @@ int cpu_quota(const char *root)
     return limit;
 }
 
-#ifdef __linux__
-/* Second threads of a core, and cores weaker than the strongest, are no cores of their own. */
-static bool is_core(int cpu, int64_t best_capacity)
+/* Is `cpu` in a list of the kernel's, "0,4-7"? */
+static bool in_list(struct str list, int cpu)
 {
-    char    path[128], buf[128];
-    int64_t capacity, first;
+    struct str part;
 
-    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cpu_capacity", cpu);
-    if (best_capacity && slurp_int(path, &capacity) && capacity < best_capacity) return false;
-    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
+    while (str_cut(&list, ',', &part)) {
+        struct str first;
+        int64_t    lo, hi;
+        if (!str_cut(&part, '-', &first) || !str_to_i64(first, &lo)) continue;
+        if (!part.p || !str_to_i64(part, &hi)) hi = lo;
+        if (cpu >= lo && cpu <= hi) return true;
+    }
+    return false;
+}
+
+/* How strong a processor is, of 1024: what Linux works out from the device tree or the firmware (sysfs-devices-system-cpu
+ * of its documentation); else Intel's small cores, which are not in the list of the large ones' counters. */
+static int64_t strength(const char *root, int cpu, struct str large)
+{
+    char    path[256];
+    int64_t v;
+
+    snprintf(path, sizeof path, "%s/sys/devices/system/cpu/cpu%d/cpu_capacity", root, cpu);
+    if (slurp_int(path, &v) && v > 0) return v;
+    return large.n && !in_list(large, cpu) ? 512 : 1024;
+}
+
+/* The first processor of this one's core, of those that count. */
+static int core_of(const char *root, int cpu, const bool *counts)
+{
+    char path[256], buf[4096];
+
+    snprintf(path, sizeof path, "%s/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", root, cpu);
     struct str list = slurp(buf, sizeof buf, path);
-    size_t n = 0;
-    while (n < list.n && list.p[n] >= '0' && list.p[n] <= '9') n++; // "0,4" or "0-1"
-    return !str_to_i64(str_sub(list, 0, n), &first) || first == cpu;
+    for (int i = 0; i < cpu; i++)
+        if (counts[i] && in_list(list, i)) return i;
+    return cpu;
+}
+
+int cpu_strong(const char *root, const bool *allowed, int n, bool *strong)
+{
+    char       path[256], buf[4096];
+    int64_t    best = 0, v;
+    int        n_core = 0;
+
+    snprintf(path, sizeof path, "%s/sys/devices/cpu_core/cpus", root);
+    struct str large = slurp(buf, sizeof buf, path);
+    for (int i = 0; i < n; i++)
+        if (allowed[i] && (v = strength(root, i, large)) > best) best = v;
+    for (int i = 0; i < n; i++) strong[i] = allowed[i] && 4 * strength(root, i, large) >= 3 * best;
+    for (int i = 0; i < n; i++) n_core += strong[i] && core_of(root, i, strong) == i;
+    return n_core;
+}
+
+#ifdef __linux__
+enum { CPUS = 8192 };
+
+/* This process' processors, as flags; false when the system does not tell. */
+static bool get_allowed(bool allowed[CPUS])
+{
+    const size_t bytes = CPU_ALLOC_SIZE(CPUS);
+    cpu_set_t   *set = CPU_ALLOC(CPUS);
+    bool         got = set && sched_getaffinity(0, bytes, set) == 0;
+
+    for (int i = 0; got && i < CPUS; i++) allowed[i] = CPU_ISSET_S(i, bytes, set);
+    CPU_FREE(set);
+    return got;
 }
 
 struct cpu_count cpu_count(void)
 {
-    enum { CPUS = 8192 };
-    static const size_t bytes = CPU_ALLOC_SIZE(CPUS);
-    struct cpu_count c = { 1, 1 };
-    cpu_set_t *set = CPU_ALLOC(CPUS);
-    int64_t best = 0, capacity;
+    struct cpu_count c = { 0, 0 };
+    bool allowed[CPUS] = { false }, strong[CPUS];
 
-    if (!set) return c;
-    if (sched_getaffinity(0, bytes, set) == 0) {
-        char path[128];
-        c = (struct cpu_count){ 0, 0 };
-        for (int i = 0; i < CPUS; i++) {
-            if (!CPU_ISSET_S(i, bytes, set)) continue;
-            snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cpu_capacity", i);
-            if (slurp_int(path, &capacity) && capacity > best) best = capacity;
-        }
-        for (int i = 0; i < CPUS; i++) {
-            if (!CPU_ISSET_S(i, bytes, set)) continue;
-            c.n_cpu++;
-            c.n_core += is_core(i, best);
-        }
+    if (get_allowed(allowed)) {
+        for (int i = 0; i < CPUS; i++) c.n_cpu += allowed[i];
+        c.n_core = cpu_strong("", allowed, CPUS, strong);
     }
-    CPU_FREE(set);
     c.n_cpu = least(c.n_cpu ? c.n_cpu : 1, cpu_quota(""));
     c.n_core = least(c.n_core ? c.n_core : 1, c.n_cpu);
     return c;
+}
+
+bool cpu_confine(int n_thread)
+{
+    const size_t bytes = CPU_ALLOC_SIZE(CPUS);
+    bool allowed[CPUS] = { false }, strong[CPUS];
+    int  n_weak = 0;
+
+    if (!get_allowed(allowed) || n_thread > cpu_strong("", allowed, CPUS, strong)) return false;
+    for (int i = 0; i < CPUS; i++) n_weak += allowed[i] && !strong[i];
+    cpu_set_t *set = n_weak ? CPU_ALLOC(CPUS) : NULL;
+    if (!set) return false;
+    CPU_ZERO_S(bytes, set);
+    for (int i = 0; i < CPUS; i++)
+        if (strong[i]) CPU_SET_S(i, bytes, set);
+    bool done = sched_setaffinity(0, bytes, set) == 0;
+    CPU_FREE(set);
+    return done;
 }
 #else
 struct cpu_count cpu_count(void)
 {
     return (struct cpu_count){ 1, 1 };
+}
+
+bool cpu_confine(int n_thread)
+{
+    (void)n_thread;
+    return false;
 }
 #endif

@@ -25,6 +25,7 @@
 #include "os/cpu.h"
 #include "os/huge.h"
 #include "os/pool.h"
+#include "prog/bench_peer.h"
 
 enum { REPEAT_MAX = 99, SEQS_MAX = 256 };
 
@@ -37,6 +38,7 @@ struct result {
     struct ceilings    top;
     uint64_t           body;          // parameters multiplied for each prompt token
     double             load_ms, prefill_tok_s, decode_tok_s;
+    double             peer_prefill_tok_s, peer_decode_tok_s;
     double             rss_mib;
     const char        *kern;
     int                n_thread;
@@ -117,7 +119,9 @@ struct bench {
     struct engine *en;
     int32_t       *tok;  // [prompt]
     int32_t       *page; // [n_seq][pages]
+    int32_t       *win;  // [n_seq][pages] window pages, or NULL
     int            pages, n_vocab, n_seq;
+    int            n_batch; // tokens of a piece of the prompt
 };
 
 static int32_t some_id(int i, int n_vocab)
@@ -125,11 +129,18 @@ static int32_t some_id(int i, int n_vocab)
     return (int32_t)((uint64_t)i * 7919 % (uint64_t)n_vocab);
 }
 
-static int prefill(struct bench *b, int seq, int n, int n_batch, struct err *e)
+static struct engine_run run_of(const struct bench *b, int seq, const int32_t *tok, int n_tok, int pos, int n_logits)
+{
+    int at = seq * b->pages;
+    return (struct engine_run){ .tok = tok, .n_tok = n_tok, .pos = pos, .page = b->page + at,
+                                .win = b->win ? b->win + at : NULL, .n_logits = n_logits };
+}
+
+static int prefill(struct bench *b, int seq, int n, struct err *e)
 {
     for (int at = 0; at < n;) {
-        int part = n - at < n_batch ? n - at : n_batch;
-        const struct engine_run   run = { b->tok + at, part, at, b->page + seq * b->pages, at + part == n };
+        int part = n - at < b->n_batch ? n - at : b->n_batch;
+        const struct engine_run   run = run_of(b, seq, b->tok + at, part, at, at + part == n);
         const struct engine_batch batch = { &run, 1 };
         int rc = engine_cpu.forward(b->en, &batch, e);
         if (rc) return rc;
@@ -145,7 +156,7 @@ static int decode(struct bench *b, int pos, struct err *e)
 
     for (int i = 0; i < b->n_seq; i++) {
         tok[i] = some_id(pos + 31 * i, b->n_vocab);
-        run[i] = (struct engine_run){ &tok[i], 1, pos, b->page + i * b->pages, 1 };
+        run[i] = run_of(b, i, &tok[i], 1, pos, 1);
     }
     const struct engine_batch batch = { run, b->n_seq };
     return engine_cpu.forward(b->en, &batch, e);
@@ -166,24 +177,30 @@ static double median(double *v, int n)
     return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
 }
 
+/* Ours, and the peer's in turn with it, so that both see the same hours of a shared machine. */
 static int run_all(struct bench *b, const struct bench_conf *conf, struct result *r, struct err *e)
 {
-    double pre[REPEAT_MAX], dec[REPEAT_MAX];
+    double pre[REPEAT_MAX], dec[REPEAT_MAX], peer_pre[REPEAT_MAX], peer_dec[REPEAT_MAX];
     int    rc;
 
     for (int i = 0; i < conf->repeat; i++) {
         uint64_t t = clock_mono_us();
-        if ((rc = prefill(b, 0, conf->prompt, r->info.n_batch, e))) return rc;
+        if ((rc = prefill(b, 0, conf->prompt, e))) return rc;
         pre[i] = conf->prompt * 1e6 / (double)(clock_mono_us() - t + 1);
         for (int s = 1; s < b->n_seq && i == 0; s++)
-            if ((rc = prefill(b, s, conf->prompt, r->info.n_batch, e))) return rc;
+            if ((rc = prefill(b, s, conf->prompt, e))) return rc;
         t = clock_mono_us();
         for (int k = 0; k < conf->generate; k++)
             if ((rc = decode(b, conf->prompt + k, e))) return rc;
         dec[i] = (double)conf->generate * b->n_seq * 1e6 / (double)(clock_mono_us() - t + 1);
+        if (conf->peer && (rc = bench_peer(conf->peer, conf, r->n_thread, &peer_pre[i], &peer_dec[i], e))) return rc;
     }
     r->prefill_tok_s = median(pre, conf->repeat);
     r->decode_tok_s = median(dec, conf->repeat);
+    if (conf->peer) {
+        r->peer_prefill_tok_s = median(peer_pre, conf->repeat);
+        r->peer_decode_tok_s = median(peer_dec, conf->repeat);
+    }
     return 0;
 }
 
@@ -215,12 +232,30 @@ static uint64_t body_params(int fd, uint64_t size, const char *name)
     return n;
 }
 
+/* Window pages of a sequence, in turn: a piece of the prompt may take what a window leaves. */
+static int windows(struct bench *b, const struct engine_info *info, struct err *e)
+{
+    int each = info->n_win_page / b->n_seq, pt = info->kv_page_tok, window = (info->n_swa + pt - 2) / pt + 1;
+
+    b->n_batch = info->n_batch;
+    if (!info->n_swa) return 0;
+    if (each < b->pages && (each - window) * pt < b->n_batch) b->n_batch = (each - window) * pt;
+    if (b->n_batch < 1)
+        return err_set(e, ERR_BAD_CONFIG, "%d window pages are too few for %d sequences", info->n_win_page, b->n_seq);
+    b->win = mem_array((size_t)b->pages * (size_t)b->n_seq, sizeof *b->win);
+    if (!b->win) return err_nomem(e, "starting the run");
+    for (int i = 0; i < b->pages * b->n_seq; i++) b->win[i] = i / b->pages * each + i % b->pages % each;
+    return 0;
+}
+
 static int with_engine(const struct bench_conf *conf, struct bench *b, struct result *r, struct err *e)
 {
     int rc;
 
     engine_cpu.info(b->en, &r->info);
     b->n_vocab = r->info.n_vocab;
+    if (r->info.caps & ENGINE_WHOLE)
+        return err_set(e, ERR_UNSUPP_MODEL, "this model makes embeddings; what is measured here is text generation");
     if (r->info.n_ctx < conf->prompt + conf->generate)
         return err_set(e, ERR_BAD_CONFIG, "prompt and answer are %d tokens, the model's limit is %d",
                        conf->prompt + conf->generate, r->info.n_ctx);
@@ -231,6 +266,7 @@ static int with_engine(const struct bench_conf *conf, struct bench *b, struct re
     if (!b->tok || !b->page) return err_nomem(e, "starting the run");
     for (int i = 0; i < conf->prompt; i++) b->tok[i] = some_id(i, b->n_vocab);
     for (int i = 0; i < b->pages * b->n_seq; i++) b->page[i] = i;
+    if ((rc = windows(b, &r->info, e))) return rc;
     if ((rc = run_all(b, conf, r, e))) return rc;
     r->rss_mib = rss_mib();
     return 0;
@@ -249,6 +285,7 @@ static int bench(const struct bench_conf *conf, struct result *r, struct err *e)
         goto out;
     }
     r->n_thread = conf->n_thread ? conf->n_thread : cpu_count().n_core;
+    cpu_confine(r->n_thread);
     if ((rc = cpu_features(getenv("CPU"), &flags, e))) goto out;
     kern_init(&k, flags);
     r->kern = k.name;
@@ -258,7 +295,7 @@ static int bench(const struct bench_conf *conf, struct result *r, struct err *e)
     const struct engine_file file = { slash ? slash + 1 : conf->model, fd, (uint64_t)st.st_size };
     const struct engine_conf econf = {
         .file = &file, .n_file = 1, .n_thread = r->n_thread, .n_seq = conf->n_seq, .n_batch = 512,
-        .n_ctx = conf->prompt + conf->generate,
+        .n_ctx = conf->prompt + conf->generate, .kv_type = (enum engine_kv)conf->kv_type,
     };
     r->body = body_params(fd, (uint64_t)st.st_size, file.name);
     uint64_t t = clock_mono_us();
@@ -269,31 +306,64 @@ out:
     engine_cpu.close(b.en);
     mem_free(b.tok);
     mem_free(b.page);
+    mem_free(b.win);
     if (fd >= 0) close(fd);
     return rc;
 }
 
-static void print(const struct bench_conf *conf, const struct result *r)
-{
-    double gop_s = r->prefill_tok_s * 2e-9 * (double)r->body;
-    double gb_s = r->decode_tok_s / conf->n_seq * 1e-9 * (double)r->info.weight_bytes;
+static double share(double a, double b) { return b > 0 ? a / b : 0; }
 
-    printf(conf->json
-               ? "{\"arch\":\"%s\",\"quant\":\"%s\",\"kernels\":\"%s\",\"threads\":%d,\"prompt\":%d,\"generate\":%d,"
-                 "\"sequences\":%d,\"load_ms\":%.1f,\"prefill_tok_s\":%.2f,\"decode_tok_s\":%.2f,"
-                 "\"rss_mib\":%.1f,\"weight_bytes\":%llu,\"read_gb_s\":%.2f,\"int8_gop_s\":%.1f,"
-                 "\"prefill_of_peak\":%.3f,\"decode_of_bandwidth\":%.3f}\n"
-               : "model       %s %s, kernels %s, %d threads\n"
-                 "run         prompt %d, generate %d, sequences %d\n"
-                 "load        %.0f ms\n"
-                 "prefill     %.1f tokens/s\n"
-                 "decode      %.1f tokens/s\n"
-                 "memory      %.0f MiB resident, %llu bytes of weights\n"
-                 "machine     reads %.1f GB/s, %.0f billion 8-bit operations/s\n"
-                 "            prefill uses %.3f of its operations, decode %.3f of its bandwidth\n",
+/* Tokens a second that the machine allows: the matrices' operations, the weights' bytes. */
+static struct tops {
+    double prefill, decode;
+} tops(const struct bench_conf *conf, const struct result *r)
+{
+    return (struct tops){
+        r->body ? r->top.int8_gop_s * 1e9 / (2 * (double)r->body) : 0,
+        r->info.weight_bytes ? r->top.read_gb_s * 1e9 / (double)r->info.weight_bytes * conf->n_seq : 0,
+    };
+}
+
+static void print_json(const struct bench_conf *conf, const struct result *r)
+{
+    struct tops top = tops(conf, r);
+
+    printf("{\"arch\":\"%s\",\"quant\":\"%s\",\"kernels\":\"%s\",\"threads\":%d,\"prompt\":%d,\"generate\":%d,"
+           "\"sequences\":%d,\"load_ms\":%.1f,\"prefill_tok_s\":%.2f,\"decode_tok_s\":%.2f,"
+           "\"rss_mib\":%.1f,\"kv_type\":\"%s\",\"kv_bytes\":%llu,\"weight_bytes\":%llu,\"read_gb_s\":%.2f,\"int8_gop_s\":%.1f,"
+           "\"prefill_of_peak\":%.3f,\"decode_of_bandwidth\":%.3f",
            r->info.arch, r->info.quant, r->kern, r->n_thread, conf->prompt, conf->generate, conf->n_seq, r->load_ms,
-           r->prefill_tok_s, r->decode_tok_s, r->rss_mib, (unsigned long long)r->info.weight_bytes, r->top.read_gb_s,
-           r->top.int8_gop_s, gop_s / r->top.int8_gop_s, gb_s / r->top.read_gb_s);
+           r->prefill_tok_s, r->decode_tok_s, r->rss_mib, r->info.kv_type, (unsigned long long)r->info.kv_bytes,
+           (unsigned long long)r->info.weight_bytes, r->top.read_gb_s,
+           r->top.int8_gop_s, share(r->prefill_tok_s, top.prefill), share(r->decode_tok_s, top.decode));
+    if (conf->peer)
+        printf(",\"peer_prefill_tok_s\":%.2f,\"peer_decode_tok_s\":%.2f,\"prefill_ratio\":%.3f,\"decode_ratio\":%.3f",
+               r->peer_prefill_tok_s, r->peer_decode_tok_s, share(r->prefill_tok_s, r->peer_prefill_tok_s),
+               share(r->decode_tok_s, r->peer_decode_tok_s));
+    printf("}\n");
+}
+
+static void print_line(const char *what, double own, double top, const double *peer)
+{
+    printf("%-10s %10.1f %10.1f %8.3f", what, own, top, share(own, top));
+    if (peer) printf(" %10.1f %8.2f", *peer, share(own, *peer));
+    putchar('\n');
+}
+
+static void print_text(const struct bench_conf *conf, const struct result *r)
+{
+    struct tops top = tops(conf, r);
+
+    printf("%s %s, kernels %s, %d threads; prompt %d, generate %d, sequences %d, median of %d\n"
+           "loaded in %.0f ms, %.0f MiB resident, %llu bytes of weights, KV cache %s of %llu bytes\n"
+           "the machine reads %.1f GB/s and does %.0f billion 8-bit operations a second\n\n"
+           "%-10s %10s %10s %8s%s\n",
+           r->info.arch, r->info.quant, r->kern, r->n_thread, conf->prompt, conf->generate, conf->n_seq, conf->repeat,
+           r->load_ms, r->rss_mib, (unsigned long long)r->info.weight_bytes, r->info.kv_type,
+           (unsigned long long)r->info.kv_bytes, r->top.read_gb_s, r->top.int8_gop_s,
+           "tokens/s", "here", "ceiling", "of it", conf->peer ? "       peer    ratio" : "");
+    print_line("prefill", r->prefill_tok_s, top.prefill, conf->peer ? &r->peer_prefill_tok_s : NULL);
+    print_line("decode", r->decode_tok_s, top.decode, conf->peer ? &r->peer_decode_tok_s : NULL);
 }
 
 int bench_main(const struct bench_conf *conf)
@@ -314,6 +384,6 @@ int bench_main(const struct bench_conf *conf)
         fprintf(stderr, "bench: %s\n", e.msg);
         return 1;
     }
-    print(&c, &r);
+    (c.json ? print_json : print_text)(&c, &r);
     return 0;
 }

@@ -14,6 +14,7 @@
 
 /* The commands. */
 int cli_run(const struct settings *s);
+int cli_check_config(const struct settings *s);
 int cli_show(const struct settings *s);
 int cli_tokenize(const struct settings *s);
 int cli_template(const struct settings *s);

@@ -181,6 +181,7 @@ static void on_event(struct run *r, const struct chat_event *ev)
     case CHAT_EV_START:
     case CHAT_EV_CALL: // none: no tools are on offer
     case CHAT_EV_ARGS:
+    case CHAT_EV_VECTOR: // likewise
     case CHAT_EV_LOGPROB: break;
     }
     if (!r->first_us && (ev->kind == CHAT_EV_TEXT || ev->kind == CHAT_EV_REASONING)) r->first_us = clock_mono_us();
@@ -494,18 +495,18 @@ static int find_model(struct run *r, struct err *e)
 
 static int load(struct run *r, struct err *e)
 {
-    struct model_spec *spec;
-    int                n;
-    int                rc = models_open(&r->s, &r->arena, &spec, &n, e);
+    struct model_list list;
+    int               rc = models_list(&r->s, &r->arena, &list, e);
 
+    if (rc == 0) rc = models_open(&list, e);
     if (rc < 0) return rc;
-    struct engine_file file[1 + MODELS_BESIDE] = { { .name = spec[0].base, .fd = spec[0].fd, .size = spec[0].size } };
-    int                n_file                  = 1;
-    for (int i = 0; i < spec[0].n_beside; i++) file[n_file++] = spec[0].beside[i];
+    const struct model_spec *spec = list.v;
+    const struct engine_file file = { .name = spec[0].base, .fd = spec[0].fd, .size = spec[0].size };
+    const struct serve_files files = { .file = &file, .n_file = 1, .template_fd = spec[0].template_fd };
     r->s.parallel = 1;
     if (!r->s.threads) r->s.threads = cpu_count().n_core;
-    struct settings mine = models_settings(&r->s, &spec[0]);
-    rc                   = serve_model_open(&mine, spec[0].id.p, file, n_file, &r->m, e);
+    cpu_confine((int)r->s.threads);
+    rc = serve_model_open(&r->s, spec[0].id.p, &files, &r->m, e);
     if (rc == 0 && r->tty) {
         struct chat_info *i = &r->m.info;
         buf_str(&r->out, r->color ? STR(DIM) : STR(""));
@@ -514,7 +515,7 @@ static int load(struct run *r, struct err *e)
                    r->color ? PLAIN : "");
         flush(r);
     }
-    models_close(spec, n);
+    models_close(&list);
     return rc;
 }
 

@@ -10,18 +10,22 @@
 #include "api/api.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "conf/place.h"
 #include "os/fd.h"
 #include "os/proc.h"
 #include "os/sandbox.h"
 #include "os/watch.h"
+#include "prog/admin_key.h"
 #include "prog/prog.h"
 
 #define START_MS    30000
 #define LISTENS_MAX 16
 
 struct front {
-    struct arena       arena;
+    struct arena       arena; // of what settings there are now
     struct settings    s;
+    bool               started;
+    char               admin_key[ADMIN_KEY_MAX + 1]; // or empty
     struct event_base *base;
     struct chan       *chan;
     struct watch      *watch;
@@ -37,14 +41,30 @@ struct front {
 
 static int on_model(struct front *f, struct str body, struct err *e)
 {
-    struct unpack u       = unpack_init(body);
-    uint32_t      index   = unpack_u32(&u);
-    struct str    id      = unpack_str(&u);
-    uint64_t      created = unpack_u64(&u);
-    uint64_t      bytes   = unpack_u64(&u);
+    struct unpack       u = unpack_init(body);
+    struct str          alias[LIM_ALIASES];
+    struct gateway_spec m = { .index = unpack_u32(&u), .alias = alias };
 
+    m.place           = unpack_u32(&u);
+    m.id              = unpack_str(&u);
+    m.created         = (int64_t)unpack_u64(&u);
+    m.file_bytes      = unpack_u64(&u);
+    m.reasoning_field = unpack_u8(&u);
+    m.replaces        = unpack_u32(&u);
+    uint32_t n        = unpack_count(&u, LIM_ALIASES, 4);
+    for (uint32_t i = 0; i < n; i++) alias[i] = unpack_str(&u);
+    m.n_alias = (int)n;
     if (!unpack_done(&u)) return err_set(e, ERR_PROTOCOL, "malformed model");
-    return gateway_add(f->gw, index, id, (int64_t)created, bytes, e);
+    return gateway_add(f->gw, &m, e);
+}
+
+static int on_drop(struct front *f, struct str body, struct err *e)
+{
+    struct unpack u     = unpack_init(body);
+    uint32_t      index = unpack_u32(&u);
+
+    if (!unpack_done(&u)) return err_set(e, ERR_PROTOCOL, "malformed drop");
+    return gateway_drop(f->gw, index, e);
 }
 
 static int on_state(struct front *f, struct str body, struct err *e)
@@ -67,19 +87,32 @@ static int on_link(struct front *f, const struct chan_msg *m, struct err *e)
     return gateway_link(f->gw, index, m->fd, e);
 }
 
-static void on_ready(void *ctx, uint32_t index)
+static void tell_index(struct front *f, enum msg_type type, uint32_t index)
 {
-    struct front *f = ctx;
-    struct buf    b;
-    struct err    e;
+    struct buf b;
+    struct err e;
 
     buf_init(&b, 4);
     pack_u32(&b, index);
-    if (b.failed || chan_send(f->chan, MSG_LINKED, 0, buf_text(&b), -1, &e) < 0)
-        log_warn("linked_not_sent", "model=%u", index);
+    if (b.failed || chan_send(f->chan, type, 0, buf_text(&b), -1, &e) < 0)
+        log_warn("not_sent", "message=%s model=%u", msg_name(type), index);
     buf_release(&b);
-    watch_flush(f->watch);
+    if (f->watch) watch_flush(f->watch);
 }
+
+static void on_ready(void *ctx, uint32_t index)
+{
+    tell_index(ctx, MSG_LINKED, index);
+}
+
+static void on_dropped(void *ctx, uint32_t index)
+{
+    tell_index(ctx, MSG_DROPPED, index);
+}
+
+static int on_conf(struct front *f, struct str body, struct err *e);
+static int on_admin_key(struct front *f, struct str body, struct err *e);
+static int on_told(struct front *f, const struct chan_msg *m, struct err *e);
 
 static void on_drained(void *ctx)
 {
@@ -94,8 +127,11 @@ static int on_msg(void *ctx, struct chan *c, const struct chan_msg *m, struct er
     struct front *f = ctx;
     (void)c;
 
-    if (m->type == MSG_FRONT_CONF) return opt_unpack(m->body, &f->s, OPT_FRONT, &f->arena, e);
+    if (m->type == MSG_FRONT_CONF) return on_conf(f, m->body, e);
+    if (m->type == MSG_ADMIN_KEY) return on_admin_key(f, m->body, e);
+    if (m->type == MSG_TOLD) return on_told(f, m, e);
     if (m->type == MSG_MODEL) return on_model(f, m->body, e);
+    if (m->type == MSG_DROP) return on_drop(f, m->body, e);
     if (m->type == MSG_STATE) return on_state(f, m->body, e);
     if (m->type == MSG_LINK) return on_link(f, m, e);
     if (m->type == MSG_LISTEN) {
@@ -131,37 +167,115 @@ static const struct str *as_strs(const struct opt_list *l, struct arena *a)
     return s;
 }
 
-/* Host names that requests may carry: the user's, and the name listened on. */
-static int make_guard(struct front *f, struct err *e)
+/* Host names that requests may carry: the user's, and the names listened on. */
+static int make_guard(const struct settings *s, struct arena *a, struct http_guard *ret, struct err *e)
 {
-    struct settings *s    = &f->s;
-    struct str      *host = arena_array(&f->arena, (size_t)s->allow_host.n + 1, sizeof *host);
+    struct str       *host = arena_array(a, (size_t)(s->allow_host.n + s->listen.n), sizeof *host);
+    struct http_guard g    = { .origin = as_strs(&s->allow_origin, a), .n_origin = (size_t)s->allow_origin.n };
 
-    f->guard.origin = as_strs(&s->allow_origin, &f->arena);
-    if (!host || !f->guard.origin) return err_nomem(e, "starting the front");
-    for (int i = 0; i < s->allow_host.n; i++) host[i] = str_c(s->allow_host.v[i]);
-    host[s->allow_host.n] = str_c(s->host);
-    f->guard.host     = host;
-    f->guard.n_host   = (size_t)s->allow_host.n + 1;
-    f->guard.n_origin = (size_t)s->allow_origin.n;
-    f->guard.any_ip   = !fd_host_is_loopback(s->host);
+    if (!host || !g.origin) return err_nomem(e, "starting the front");
+    for (int i = 0; i < s->allow_host.n; i++) host[g.n_host++] = str_c(s->allow_host.v[i]);
+    for (int i = 0; i < s->listen.n; i++) {
+        struct place p;
+        int          rc = place_parse(str_c(s->listen.v[i]), (int)s->port, a, &p, e);
+        if (rc < 0) return rc;
+        host[g.n_host++] = str_c(p.host);
+        g.any_ip |= !fd_host_is_loopback(p.host);
+    }
+    g.host = host;
+    *ret   = g;
     return 0;
 }
 
-static int start_http(struct front *f, struct err *e)
+static struct http_conf http_conf_of(const struct front *f)
 {
-    struct http_conf c  = http_conf_default;
-    struct api_conf  ac = { .body_bytes = (size_t)f->s.body_bytes, .reasoning = (enum api_reasoning)f->s.reasoning_field };
-    int              rc = make_guard(f, e);
+    struct http_conf c = http_conf_default;
 
-    if (rc < 0) return rc;
     c.conns        = (int)f->s.conns;
     c.head_ms      = (unsigned)f->s.head_ms;
     c.body_ms      = (unsigned)f->s.body_ms;
     c.keepalive_ms = (unsigned)f->s.keepalive_ms;
     c.sse_ping_ms  = (unsigned)f->s.ping_ms;
     c.guard        = &f->guard;
-    rc             = api_new(f->base, f->gw, &ac, &f->api, e);
+    c.time_field   = "openai-processing-ms";
+    return c;
+}
+
+static int ask(void *ctx, uint32_t id, enum admin_ask what, struct err *e)
+{
+    struct front *f    = ctx;
+    const char    byte = (char)what;
+    int           rc   = chan_send(f->chan, MSG_ASK, id, (struct str){ &byte, 1 }, -1, e);
+
+    if (rc == 0) watch_flush(f->watch);
+    return rc;
+}
+
+static struct api_conf api_conf_of(struct front *f)
+{
+    return (struct api_conf){ .body_bytes = (size_t)f->s.body_bytes, .strict = f->s.strict,
+                              .busy_reject = f->s.busy == BUSY_REJECT, .compat = f->s.compat,
+                              .admin_key = str_c(f->admin_key), .ask = ask, .ask_ctx = f };
+}
+
+/* It comes after the settings. */
+static int on_admin_key(struct front *f, struct str body, struct err *e)
+{
+    struct unpack u   = unpack_init(body);
+    struct str    key = unpack_str(&u);
+
+    if (!unpack_done(&u) || key.n >= sizeof f->admin_key) return err_set(e, ERR_PROTOCOL, "malformed admin key");
+    str_copy_z(f->admin_key, sizeof f->admin_key, key);
+    struct api_conf ac = api_conf_of(f);
+    if (f->started) api_set_conf(f->api, &ac);
+    return 0;
+}
+
+static int on_told(struct front *f, const struct chan_msg *m, struct err *e)
+{
+    struct unpack u    = unpack_init(m->body);
+    bool          done = unpack_bool(&u);
+    struct str    text = unpack_str(&u);
+
+    if (!unpack_done(&u)) return err_set(e, ERR_PROTOCOL, "malformed answer");
+    if (f->api) admin_told(f->api, m->id, done, text);
+    return 0;
+}
+
+/* Settings, the first ones or new ones: those that hold for what happens from now on. */
+static int on_conf(struct front *f, struct str body, struct err *e)
+{
+    struct settings   s;
+    struct http_guard guard;
+    struct arena      fresh;
+
+    arena_init(&fresh, MIB(4));
+    int rc = opt_unpack(body, &s, OPT_FRONT, &fresh, e);
+    if (rc == 0) rc = make_guard(&s, &fresh, &guard, e);
+    if (rc < 0) {
+        arena_release(&fresh);
+        return rc;
+    }
+    struct arena old = f->arena;
+    f->s     = s;
+    f->guard = guard;
+    f->arena = fresh;
+    if (f->started) {
+        struct http_conf c  = http_conf_of(f);
+        struct api_conf  ac = api_conf_of(f);
+        http_serv_set_conf(f->serv, &c);
+        api_set_conf(f->api, &ac);
+        log_init((enum log_level)s.log_level, "front");
+    }
+    arena_release(&old);
+    return 0;
+}
+
+static int start_http(struct front *f, struct err *e)
+{
+    struct http_conf c  = http_conf_of(f);
+    struct api_conf  ac = api_conf_of(f);
+    int              rc = api_new(f->base, f->gw, &ac, &f->api, e);
     if (rc == 0) rc = http_serv_new(f->base, &c, &api_http_calls, f->api, &f->serv, e);
     for (int i = 0; rc == 0 && i < f->n_listen; i++) rc = http_serv_listen(f->serv, f->listen_fd[i], NULL, e);
     return rc;
@@ -176,7 +290,8 @@ static int start(struct front *f, struct err *e)
     if (rc < 0) return rc;
     f->base = event_base_new();
     if (!f->base) return err_nomem(e, "starting the front");
-    rc = gateway_new(f->base, on_ready, f, &f->gw, e);
+    static const struct gateway_calls calls = { .ready = on_ready, .dropped = on_dropped };
+    rc = gateway_new(f->base, &calls, f, &f->gw, e);
     while (rc == 0 && !f->go) rc = chan_recv_wait(f->chan, START_MS, on_msg, f, e);
     if (rc < 0) return rc;
     log_init((enum log_level)f->s.log_level, "front");
@@ -186,6 +301,7 @@ static int start(struct front *f, struct err *e)
     if (rc == 0) rc = chan_send(f->chan, MSG_READY, 0, STR(""), -1, e);
     if (rc < 0) return rc;
     watch_flush(f->watch);
+    f->started = true;
     log_info("front_ready", "listeners=%d landlock=%s", f->n_listen, landlock ? "yes" : "no");
     return 0;
 }

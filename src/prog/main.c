@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/openapi.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "conf/conf.h"
 #include "os/fd.h"
 #include "prog/bench.h"
 #include "prog/cli.h"
@@ -18,21 +20,29 @@ struct command {
 
 static int run_bench(const struct settings *s)
 {
+    if (s->serve) {
+        const struct bench_serve_conf c = { .url = s->serve, .model = s->model.n ? s->model.v[0] : NULL, .clients = s->clients,
+                                            .words = s->words, .rounds = (int)s->repeat, .generate = (int)s->generate,
+                                            .pid = (int)s->pid, .json = s->json };
+        return bench_serve(&c);
+    }
     if (s->model.n != 1) {
         fprintf(stderr, "curlew bench: name one GGUF file with --model FILE\n");
         return PROG_USAGE;
     }
     const struct bench_conf c = { .model = s->model.v[0], .n_thread = (int)s->threads, .prompt = (int)s->prompt,
-                                  .generate = (int)s->generate, .n_seq = (int)s->together,
-                                  .repeat = (int)s->repeat, .json = s->json };
+                                  .generate = (int)s->generate, .n_seq = (int)s->together, .kv_type = s->kv_type,
+                                  .repeat = (int)s->repeat, .json = s->json, .peer = s->peer };
     return bench_main(&c);
 }
 
 static const struct command commands[] = {
     { "serve", "--model FILE [options]", "Serve models over the OpenAI API.", OPT_SERVE, 0, supervisor_main },
+    { "check-config", "FILE [options]", "What a configuration would serve, or what is wrong with it.", OPT_SERVE, 1,
+      cli_check_config },
     { "run", "--model FILE [PROMPT]", "Chat with a model in the terminal.", OPT_RUN, 1, cli_run },
     { "show", "--model FILE", "What a model file holds.", OPT_SHOW, 0, cli_show },
-    { "bench", "--model FILE [options]", "Measure a model's speed on this machine.", OPT_BENCH, 0, run_bench },
+    { "bench", "--model FILE | --serve URL", "Measure a model's or a server's speed.", OPT_BENCH, 0, run_bench },
     { "tokenize", "--model FILE [TEXT]", "Text to token ids, --decode: and back.", OPT_TOKENIZE, 1, cli_tokenize },
     { "template", "--model FILE | --file T", "Conversations through a chat template.", OPT_TEMPLATE, 0, cli_template },
     { "split", "--template T | --format NAME", "Answers into text, reasoning and tool calls.", OPT_SPLIT, 0, cli_split },
@@ -68,6 +78,19 @@ static int print_command_help(const struct command *c)
     return PROG_OK;
 }
 
+static int print_api(void)
+{
+    struct buf b;
+    struct err e;
+
+    buf_init(&b, MIB(4));
+    int rc = openapi_markdown(&b, &e);
+    if (rc < 0) fprintf(stderr, "curlew help: %s\n", e.msg);
+    else fwrite(b.p, 1, b.n, stdout);
+    buf_release(&b);
+    return rc < 0 ? PROG_FAILED : PROG_OK;
+}
+
 static int help(int argc, char **argv)
 {
     if (argc > 0 && !strcmp(argv[0], "--markdown")) {
@@ -78,6 +101,7 @@ static int help(int argc, char **argv)
         buf_release(&b);
         return PROG_OK;
     }
+    if (argc > 0 && !strcmp(argv[0], "--api")) return print_api();
     if (argc == 0) {
         print_help();
         return PROG_OK;
@@ -98,14 +122,23 @@ static int run_command(const struct command *c, int argc, char **argv)
 
     for (int i = 0; i < argc; i++)
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) return print_command_help(c);
-    arena_init(&a, MIB(4));
-    if (opt_parse(&s, c->roles, argc, argv, &a, rest, &n_rest, &e) < 0) {
-        fprintf(stderr, "curlew %s: %s\n", c->name, e.msg);
+    arena_init(&a, MIB(16));
+    bool                     check = c->run == cli_check_config;
+    struct buf               errors;
+    const struct conf_source src = { .roles = c->roles, .argc = argc, .argv = argv, .rest = check,
+                                     .errors = check ? &errors : NULL };
+    buf_init(&errors, MIB(4));
+    if (conf_load(&src, &s, &a, rest, &n_rest, &e) < 0) {
+        struct str more = buf_text(&errors), line;
+        if (more.n == 0) fprintf(stderr, "curlew %s: %s\n", c->name, e.msg);
+        while (more.n && str_cut(&more, '\n', &line)) fprintf(stderr, "curlew %s: " STR_FMT "\n", c->name, STR_ARG(line));
         status = PROG_USAGE;
     } else {
-        s.arg  = (struct opt_list){ rest, n_rest };
-        status = c->run(&s);
+        s.arg    = (struct opt_list){ rest, n_rest };
+        s.source = &src;
+        status   = c->run(&s);
     }
+    buf_release(&errors);
     arena_release(&a);
     return status;
 }

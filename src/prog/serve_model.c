@@ -63,18 +63,15 @@ static bool has_token(const void *ctx, const char *token)
     return ctx && tok_find(ctx, str_c(token)) >= 0;
 }
 
-/* The template that the settings name; 0 with *text set, 1 when they name none. */
-static int named_template(struct serve_model *m, const struct settings *s, const struct engine_file *file,
-                          int n_file, struct str *text, struct err *e)
+/* The template that the settings name. */
+static int chosen_template(struct serve_model *m, const char *name, int fd, struct str *text, struct err *e)
 {
-    for (int i = 1; i < n_file; i++) {
-        if (!str_eq(str_c(file[i].name), STR(MODELS_TEMPLATE))) continue;
-        int rc = fd_read_all(file[i].fd, file[i].name, LIM_TMPL_BYTES, &m->arena, text, e);
-        return rc < 0 ? rc : tmpl_compile(STR("--chat-template"), *text, &m->tmpl, e);
-    }
-    if (!s->chat_template.n) return 1;
-    *text = tmpl_builtin(str_c(s->chat_template.v[0]));
-    return tmpl_compile(str_c(s->chat_template.v[0]), *text, &m->tmpl, e);
+    int rc = 0;
+
+    if (fd >= 0) rc = fd_read_all(fd, name, LIM_CHAT_TEMPLATE, &m->arena, text, e);
+    else *text = tmpl_builtin(str_c(name));
+    if (rc == 0 && !text->p) rc = err_set(e, ERR_BAD_CONFIG, "chat-template: \"%.60s\" is not known", name);
+    return rc < 0 ? rc : tmpl_compile(str_c(name), *text, &m->tmpl, e);
 }
 
 /* The model's own template if it has one that compiles, else the built-in one that suits it. */
@@ -95,7 +92,7 @@ static int find_template(struct serve_model *m, const struct gguf *g, struct str
 }
 
 static int open_tok(struct serve_model *m, const struct settings *s, const struct engine_info *i,
-                    const struct engine_file *file, int n_file, const char *id, struct str *template_text,
+                    const struct engine_file *file, const char *id, int template_fd, struct str *template_text,
                     struct err *e)
 {
     struct gguf *g  = NULL;
@@ -112,9 +109,9 @@ static int open_tok(struct serve_model *m, const struct settings *s, const struc
             rc = err_set(e, ERR_BAD_FILE, "%s: the vocabulary has %d tokens, the model's output %d", file->name,
                          tok_n(m->own_tok), i->n_vocab);
     }
-    if (m->own_tok) m->tok = m->own_tok;
-    if (rc == 0) rc = named_template(m, s, file, n_file, template_text, e);
-    if (rc == 1) rc = find_template(m, g, str_c(i->chat_template), id, template_text, e);
+    if (rc == 0)
+        rc = s->chat_template ? chosen_template(m, s->chat_template, template_fd, template_text, e)
+                              : find_template(m, g, str_c(i->chat_template), id, template_text, e);
     gguf_close(g);
     return rc;
 }
@@ -128,27 +125,32 @@ static int describe(struct serve_model *m, const struct engine_info *i, const st
         .engine = str_c(m->ops->name), .arch = str_c(i->arch), .quant = str_c(i->quant),
         .tokenizer = str_c(m->tok ? tok_kind(m->tok) : "none"), .n_ctx = i->n_ctx, .n_ctx_train = i->n_ctx,
         .n_seq = i->n_seq, .n_vocab = i->n_vocab, .n_param = i->n_param, .weight_bytes = i->weight_bytes,
-        .kv_bytes = i->kv_bytes, .fingerprint = fingerprint(file, &m->arena),
+        .kv_bytes = i->kv_bytes, .n_embd = i->n_embd, .fingerprint = fingerprint(file, &m->arena),
     };
     m->info.can = (caps->usable ? CHAT_CAN_CHAT : 0) | (caps->tools ? CHAT_CAN_TOOLS : 0) |
                   (caps->thinking || caps->opens_think ? CHAT_CAN_THINK : 0) | CHAT_CAN_CHOICES;
     if (fwd) m->info.can |= CHAT_CAN_LOGPROBS | CHAT_CAN_SEED | CHAT_CAN_SAMPLING | CHAT_CAN_BIAS | CHAT_CAN_TOK_IN;
     if (i->caps & ENGINE_TOK_IN) m->info.can |= CHAT_CAN_TOK_IN;
+    m->info.can |= CHAT_CAN_GENERATE;
+    if (i->caps & ENGINE_WHOLE) m->info.can = CHAT_CAN_TOK_IN; // an encoder answers nothing
+    if (i->caps & ENGINE_EMBED) m->info.can |= i->caps & ENGINE_RANK ? CHAT_CAN_RANK : CHAT_CAN_EMBED;
     if (i->caps & ENGINE_SAMPLING) m->info.can |= CHAT_CAN_SAMPLING;
     if (i->caps & ENGINE_SEED) m->info.can |= CHAT_CAN_SEED;
     return m->info.fingerprint.p ? 0 : err_nomem(e, "describing the model");
 }
 
-int serve_model_open(const struct settings *s, const char *id, const struct engine_file *file, int n_file,
-                     struct serve_model *ret, struct err *e)
+int serve_model_open(const struct settings *s, const char *id, const struct serve_files *f, struct serve_model *ret,
+                     struct err *e)
 {
+    const struct engine_file *file = f->file;
     struct serve_model m = { 0 };
     struct engine_info i;
     struct session_conf sc;
     struct str          text = STR("");
-    struct engine_conf  ec   = { .file = file, .n_file = n_file, .n_thread = (int)s->threads,
+    struct engine_conf  ec   = { .file = file, .n_file = f->n_file, .n_thread = (int)s->threads,
                                  .n_ctx = s->ctx ? (int)s->ctx : CTX_DEFAULT, .n_seq = (int)s->parallel,
-                                 .n_batch = (int)s->batch, .kv_bytes = s->kv_bytes };
+                                 .n_batch = (int)s->batch, .kv_bytes = s->kv_bytes, .cache = f->cache,
+                                 .kv_type = (enum engine_kv)s->kv_type };
 
     struct axera_own axera = { .option = s->child.v, .n_option = s->child.n };
 
@@ -160,24 +162,25 @@ int serve_model_open(const struct settings *s, const char *id, const struct engi
     if (rc == 0) rc = m.ops->open(&ec, &m.engine, e);
     if (rc < 0) goto fail;
     m.ops->info(m.engine, &i);
-    rc = open_tok(&m, s, &i, file, n_file, id, &text, e);
+    rc = open_tok(&m, s, &i, file, id, f->template_fd, &text, e);
     if (rc < 0) goto fail;
     struct split_form form = split_detect(text);
-    if (s->answer_format.n && !split_form_by_name(str_c(s->answer_format.v[0]), &form)) {
-        rc = err_set(e, ERR_BAD_CONFIG, "--answer-format: \"%.60s\" is not known", s->answer_format.v[0]);
+    if (s->answer_format && !split_form_by_name(str_c(s->answer_format), &form)) {
+        rc = err_set(e, ERR_BAD_CONFIG, "--answer-format: \"%.60s\" is not known", s->answer_format);
         goto fail;
     }
 
     sc = (struct session_conf){ .ops = m.ops, .engine = m.engine, .tok = m.tok, .tmpl = m.tmpl,
-                                .form = form, .n_queue = (int)s->queue,
-                                .queue_ms = (int)s->queue_ms };
+                                .form = form, .n_queue = (int)s->queue, .queue_ms = (int)s->queue_ms,
+                                .spec = s->spec == 1, .context_shift = s->context_shift };
     tmpl_caps(m.tmpl, &sc.caps);
     rc = describe(&m, &i, &sc.caps, file, e);
     if (rc == 0) rc = session_new(&sc, &m.session, e);
     if (rc < 0) goto fail;
-    log_info("loaded", "model=%s engine=%s arch=%s quant=%s tokenizer=%s ctx=%d parallel=%d kv_mib=%llu format=%s",
+    log_info("loaded", "model=%s engine=%s arch=%s quant=%s tokenizer=%s ctx=%d parallel=%d kv_mib=%llu kv_type=%s "
+             "format=%s",
              id, m.ops->name, i.arch, i.quant, m.tok ? tok_kind(m.tok) : "none", i.n_ctx, i.n_seq,
-             (unsigned long long)(i.kv_bytes >> 20), split_form_name(&sc.form));
+             (unsigned long long)(i.kv_bytes >> 20), i.kv_type ? i.kv_type : "none", split_form_name(&sc.form));
     *ret = m;
     return 0;
 

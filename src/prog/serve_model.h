@@ -17,10 +17,18 @@ struct serve_model {
     struct arena             arena;
 };
 
-/* Load file[0] of `file` with what the settings say. Errors: the file's or the engine's. On failure
- * everything is released. */
-NODISCARD int serve_model_open(const struct settings *s, const char *id, const struct engine_file *file,
-                               int n_file, struct serve_model *ret, struct err *e);
+/* The files of a model; all borrowed. */
+struct serve_files {
+    const struct engine_file *file;        // [n_file], the model itself first
+    int                       n_file;
+    int                       template_fd; // the file that the setting chat_template names, or -1
+    struct engine_cache      *cache;       // for packed weights, or NULL
+};
+
+/* Load f->file[0] with what the settings say. Errors: the file's or the engine's. On failure everything is
+ * released. */
+NODISCARD int serve_model_open(const struct settings *s, const char *id, const struct serve_files *f,
+                               struct serve_model *ret, struct err *e);
 void          serve_model_close(struct serve_model *m);
 
 #endif

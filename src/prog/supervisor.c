@@ -14,52 +14,21 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include "api/admin.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/pack.h"
-#include "gateway/state.h"
-#include "os/chan.h"
 #include "os/cpu.h"
 #include "os/fd.h"
 #include "os/proc.h"
-#include "prog/models.h"
 #include "prog/prog.h"
+#include "prog/repack.h"
+#include "prog/supervisor_int.h"
 
 #define FRONT_STOP_MS  10000 // running replies may take this long after SIGTERM
 #define WORKER_STOP_MS 2000
 #define START_SEND_MS  5000  // a child takes its first frames within this
-
-struct child {
-    pid_t        pid;      // 0: not running
-    struct chan *chan;     // NULL: not running
-    bool         up;       // said READY or LOADED
-    bool         linked;   // worker: the front answers for it
-    bool         load_failed;
-    uint64_t     started_us;
-    uint64_t     again_us; // when to start it again; 0: not waiting
-    int          fails;    // ends in a row, each soon after its start
-    int          restarts; // in all, for reports
-    char         load_error[ERR_MSG_MAX]; // why load_failed, for a front that starts later
-};
-
-struct supervisor {
-    const struct settings *s;
-    struct settings        child_settings; // as `s`, numbers worked out
-    struct arena           arena;
-    struct model_spec     *model; // [n_model]
-    int                    n_model;
-    struct child          *worker; // [n_model]
-    struct child           front;
-    int                    listen_fd;
-    int                    port;
-    int                    signal_fd;
-    bool                   stopping;
-    bool                   announced;
-    uint64_t               kill_us; // when patience with stopping children ends
-    int                    status;
-};
 
 /* --- sending --- */
 
@@ -70,12 +39,19 @@ static int send_now(struct child *c, enum msg_type t, struct str body, int fd, s
     return rc < 0 ? rc : chan_flush(c->chan, e);
 }
 
+int supervisor_send(struct child *c, enum msg_type t, uint32_t id, struct str body, struct err *e)
+{
+    int rc = c->chan ? chan_send(c->chan, t, id, body, -1, e) : 0;
+
+    return rc < 0 || !c->chan ? rc : chan_flush(c->chan, e);
+}
+
 static void tell_state(struct supervisor *sv, int i, enum model_state st, const char *why)
 {
     struct err e;
     struct buf b;
 
-    if (!sv->front.chan) return;
+    if (!sv->front.chan || sv->served[i].leaving || sv->served[i].replaces) return;
     buf_init(&b, KIB(2));
     pack_u32(&b, (uint32_t)i);
     pack_u8(&b, (uint8_t)st);
@@ -94,7 +70,7 @@ static void link_up(struct supervisor *sv, int i)
     int        pair[2];
     int        rc;
 
-    if (!sv->front.chan || !sv->worker[i].chan || !sv->worker[i].up) return;
+    if (!sv->front.chan || !sv->worker[i].chan || !sv->worker[i].up || sv->served[i].leaving) return;
     if (chan_pair(pair, &e) < 0) {
         log_error("link", "error=\"%s\"", e.msg);
         return;
@@ -138,70 +114,111 @@ static int start_child(struct child *c, const char *role, const char *label, enu
     return 0;
 }
 
-static int send_file(struct chan *c, const char *name, uint64_t size, int fd, struct err *e)
+/* The place for packed weights, if the settings want one. */
+static int send_cache(struct supervisor *sv, int i, struct err *e)
 {
-    struct buf b;
+    struct repack *r = &sv->repack[i];
+    struct buf     b;
 
-    buf_init(&b, KIB(4));
-    pack_str(&b, str_c(name));
-    pack_u64(&b, size);
-    int rc = b.failed ? err_nomem(e, "starting a worker") : chan_send(c, MSG_FILE, 0, buf_text(&b), fd, e);
+    repack_close(r);
+    repack_open(r, sv->s.repack_cache, &sv->model[i]);
+    if (r->cache.fd < 0) return 0;
+    buf_init(&b, 16);
+    pack_u64(&b, r->cache.size);
+    pack_u32(&b, (uint32_t)r->cache.state);
+    int rc = b.failed ? err_nomem(e, "starting a worker")
+                      : chan_send(sv->worker[i].chan, MSG_CACHE, 0, buf_text(&b), r->cache.fd, e);
     buf_release(&b);
     return rc;
 }
 
-static int start_worker(struct supervisor *sv, int i, struct err *e)
+int supervisor_start_worker(struct supervisor *sv, int i, struct err *e)
 {
     struct child            *c = &sv->worker[i];
     const struct model_spec *m = &sv->model[i];
-    struct buf               b, conf;
+    struct buf               b;
     int                      rc = start_child(c, "worker", m->id.p, CHAN_WORKER, e);
 
     if (rc < 0) return rc;
     buf_init(&b, KIB(64));
-    buf_init(&conf, KIB(60));
-    rc = send_file(c->chan, m->base, m->size, m->fd, e);
-    for (int k = 0; rc == 0 && k < m->n_beside; k++)
-        rc = send_file(c->chan, m->beside[k].name, m->beside[k].size, m->beside[k].fd, e);
-    struct settings mine = models_settings(&sv->child_settings, m);
-    opt_pack(&conf, &mine, OPT_WORKER);
+    pack_str(&b, str_c(m->base));
+    pack_u64(&b, m->size);
+    rc = b.failed ? err_nomem(e, "starting a worker") : chan_send(c->chan, MSG_FILE, 0, buf_text(&b), m->fd, e);
+    if (rc == 0 && m->template_fd >= 0) rc = chan_send(c->chan, MSG_TEMPLATE, 0, STR(""), m->template_fd, e);
+    if (rc == 0) rc = send_cache(sv, i, e);
+    buf_clear(&b);
     pack_str(&b, m->id);
-    pack_str(&b, buf_text(&conf));
+    pack_str(&b, sv->served[i].conf);
     if (rc == 0)
-        rc = b.failed || conf.failed ? err_nomem(e, "starting a worker")
-                                     : chan_send(c->chan, MSG_LOAD, 0, buf_text(&b), -1, e);
+        rc = b.failed ? err_nomem(e, "starting a worker") : chan_send(c->chan, MSG_LOAD, 0, buf_text(&b), -1, e);
     if (rc == 0) rc = chan_flush_wait(c->chan, START_SEND_MS, e);
     buf_release(&b);
-    buf_release(&conf);
     log_info("worker_start", "model=" STR_FMT " pid=%d", STR_ARG(m->id), (int)c->pid);
+    return rc;
+}
+
+/* What is said again after a reload: settings and the admin's key. */
+int supervisor_tell_conf(struct supervisor *sv, struct err *e)
+{
+    struct buf b;
+
+    buf_init(&b, KIB(64));
+    opt_pack(&b, &sv->child_settings, OPT_FRONT);
+    int rc = b.failed ? err_nomem(e, "telling the front")
+                      : chan_send(sv->front.chan, MSG_FRONT_CONF, 0, buf_text(&b), -1, e);
+    buf_clear(&b);
+    pack_str(&b, str_c(sv->admin_key));
+    if (rc == 0)
+        rc = b.failed ? err_nomem(e, "telling the front")
+                      : chan_send(sv->front.chan, MSG_ADMIN_KEY, 0, buf_text(&b), -1, e);
+    buf_release(&b);
+    return rc;
+}
+
+int supervisor_tell_model(struct supervisor *sv, int i, struct err *e)
+{
+    const struct model_spec *m = &sv->model[i];
+    struct served           *v = &sv->served[i];
+    struct buf               b;
+
+    v->told = true;
+    buf_init(&b, KIB(32));
+    pack_u32(&b, (uint32_t)i);
+    pack_u32(&b, v->place);
+    pack_str(&b, m->id);
+    pack_u64(&b, (uint64_t)v->created);
+    pack_u64(&b, m->size);
+    pack_u8(&b, (uint8_t)v->reasoning_field);
+    pack_u32(&b, (uint32_t)v->replaces);
+    pack_u32(&b, (uint32_t)m->alias.n);
+    for (int k = 0; k < m->alias.n; k++) pack_str(&b, str_c(m->alias.v[k]));
+    int rc = b.failed ? err_nomem(e, "telling the front")
+                      : chan_send(sv->front.chan, MSG_MODEL, 0, buf_text(&b), -1, e);
+    buf_release(&b);
     return rc;
 }
 
 static int send_front_start(struct supervisor *sv, struct err *e)
 {
-    struct chan *c = sv->front.chan;
+    struct chan *c  = sv->front.chan;
+    int          rc = supervisor_tell_conf(sv, e);
     struct buf   b;
-    char         where[320];
 
-    buf_init(&b, KIB(64));
-    opt_pack(&b, &sv->child_settings, OPT_FRONT);
-    int rc = b.failed ? err_nomem(e, "starting the front") : chan_send(c, MSG_FRONT_CONF, 0, buf_text(&b), -1, e);
-
-    buf_clear(&b);
-    snprintf(where, sizeof where, sv->s->host[0] == '/' ? "%s" : "%s:%d", sv->s->host, sv->port);
-    pack_str(&b, str_c(where));
-    if (rc == 0) rc = chan_send(c, MSG_LISTEN, 0, buf_text(&b), sv->listen_fd, e);
-    for (int i = 0; rc == 0 && i < sv->n_model; i++) {
+    buf_init(&b, KIB(1));
+    for (int i = 0; rc == 0 && i < sv->n_listen; i++) {
         buf_clear(&b);
-        pack_u32(&b, (uint32_t)i);
-        pack_str(&b, sv->model[i].id);
-        pack_u64(&b, (uint64_t)clock_wall_s());
-        pack_u64(&b, sv->model[i].size);
-        rc = chan_send(c, MSG_MODEL, 0, buf_text(&b), -1, e);
+        pack_str(&b, str_c(sv->place[i].host));
+        rc = b.failed ? err_nomem(e, "starting the front")
+                      : chan_send(c, MSG_LISTEN, 0, buf_text(&b), sv->listen_fd[i], e);
+    }
+    buf_release(&b);
+    for (int i = 0; rc == 0 && i < sv->n_model; i++) {
+        sv->served[i].told = false; // this front knows none
+        bool wait = sv->served[i].replaces && !sv->worker[i].up;
+        if (sv->model[i].id.p && !sv->served[i].leaving && !wait) rc = supervisor_tell_model(sv, i, e);
     }
     if (rc == 0) rc = chan_send(c, MSG_GO, 0, STR(""), -1, e);
     if (rc == 0) rc = chan_flush_wait(c, START_SEND_MS, e);
-    buf_release(&b);
     return rc;
 }
 
@@ -213,6 +230,7 @@ static int start_front(struct supervisor *sv, struct err *e)
     if (rc < 0) return rc;
     log_info("front_start", "pid=%d", (int)sv->front.pid);
     for (int i = 0; i < sv->n_model; i++) {
+        if (sv->served[i].leaving) supervisor_end_worker(sv, i); // its last requests ended with the old front
         if (sv->worker[i].load_failed) tell_state(sv, i, MODEL_FAILED, sv->worker[i].load_error);
         link_up(sv, i);
     }
@@ -245,6 +263,40 @@ static void ended(struct supervisor *sv, struct child *c)
     if (c->again_us == 0) c->again_us = 1;
 }
 
+static void free_model(struct supervisor *sv, int i)
+{
+    model_close(&sv->model[i]);
+    repack_close(&sv->repack[i]);
+    arena_release(&sv->served[i].arena);
+    sv->model[i]  = (struct model_spec){ .fd = -1, .template_fd = -1 };
+    sv->served[i] = (struct served){ .place = 0 };
+    sv->worker[i] = (struct child){ .pid = 0 };
+}
+
+void supervisor_end_worker(struct supervisor *sv, int i)
+{
+    struct child *c = &sv->worker[i];
+    struct err    e;
+
+    if (!c->pid) {
+        free_model(sv, i);
+        return;
+    }
+    if (c->kill_us) return; // it knows
+    c->kill_us = clock_mono_us() + (uint64_t)WORKER_STOP_MS * 1000;
+    /* one that still loads reads nothing until it is done */
+    if (!c->up || send_now(c, MSG_STOP, STR(""), -1, &e) < 0) kill(c->pid, SIGKILL);
+}
+
+/* A worker that was told to end and is gone, or will not go by itself. */
+static void end_left(struct supervisor *sv, uint64_t now)
+{
+    for (int i = 0; i < sv->n_model; i++) {
+        struct child *c = &sv->worker[i];
+        if (c->pid && c->kill_us && c->kill_us <= now) kill(c->pid, SIGKILL);
+    }
+}
+
 static void reap(struct supervisor *sv)
 {
     char  text[64];
@@ -261,8 +313,14 @@ static void reap(struct supervisor *sv)
         for (int i = 0; i < sv->n_model; i++) {
             struct child *c = &sv->worker[i];
             if (c->pid != pid) continue;
+            bool told = c->kill_us != 0;
             ended(sv, c);
-            if (c->load_failed) {
+            /* gone before it said what it thinks of the cache: perhaps because of it (a disk that cannot be read) */
+            repack_settle(&sv->repack[i], sv->stopping || told ? ENGINE_CACHE_NONE : ENGINE_CACHE_STALE);
+            if (sv->served[i].leaving) {
+                c->again_us = 0; // nobody else comes in its place
+                if (told) free_model(sv, i);
+            } else if (c->load_failed) {
                 c->again_us = 0; // the file will not be better the second time
             } else if (!sv->stopping) {
                 log_error("worker_ended", "model=" STR_FMT " pid=%d by=\"%s\" again_ms=%u",
@@ -280,6 +338,7 @@ static void restart_due(struct supervisor *sv)
     struct err e;
 
     if (sv->stopping) return;
+    end_left(sv, now);
     if (!sv->front.pid && sv->front.again_us && sv->front.again_us <= now && start_front(sv, &e) < 0) {
         log_error("front_start", "error=\"%s\"", e.msg);
         sv->front.again_us = now + 1000000;
@@ -287,7 +346,7 @@ static void restart_due(struct supervisor *sv)
     for (int i = 0; i < sv->n_model; i++) {
         struct child *c = &sv->worker[i];
         if (c->pid || !c->again_us || c->again_us > now) continue;
-        if (start_worker(sv, i, &e) < 0) {
+        if (supervisor_start_worker(sv, i, &e) < 0) {
             log_error("worker_start", "model=" STR_FMT " error=\"%s\"", STR_ARG(sv->model[i].id), e.msg);
             if (!c->pid) c->again_us = now + 1000000;
             else kill(c->pid, SIGKILL);
@@ -297,27 +356,13 @@ static void restart_due(struct supervisor *sv)
 
 /* --- what children say --- */
 
-/* A word of a command as a shell takes it. */
-static void print_word(const char *s)
-{
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+:@%,=";
-
-    if (s[strspn(s, plain)] == 0) {
-        fputs(s, stdout);
-        return;
-    }
-    putchar('\'');
-    for (; *s; s++) *s == '\'' ? fputs("'\\''", stdout) : putchar(*s);
-    putchar('\'');
-}
-
 /* Once: what a person who started the server wants to know. */
 static void announce(struct supervisor *sv)
 {
-    const struct settings *s = sv->s;
-    int                    n = 0, first = -1;
+    int n = 0, first = -1;
 
     for (int i = sv->n_model - 1; i >= 0; i--) {
+        if (!sv->model[i].id.p) continue;
         if (!sv->worker[i].linked && !sv->worker[i].load_failed) return; // still loading
         if (sv->worker[i].linked) {
             n++;
@@ -326,30 +371,15 @@ static void announce(struct supervisor *sv)
     }
     if (sv->announced || !sv->front.up || n == 0) return;
     sv->announced = true;
+    listen_banner(sv, &sv->model[first]);
+}
 
-    struct str id = sv->model[first].id;
-    if (s->host[0] == '/') {
-        printf("curlew " CURLEW_VERSION " serves " STR_FMT " on %s\n\nTry:\n"
-               "  curl --unix-socket %s http://localhost/v1/chat/completions", STR_ARG(id), s->host, s->host);
-    } else {
-        bool        any  = !strcmp(s->host, "0.0.0.0") || !strcmp(s->host, "::");
-        const char *host = any ? "127.0.0.1" : s->host;
-        bool        v6   = strchr(host, ':') != NULL;
-        printf("curlew " CURLEW_VERSION " serves " STR_FMT " on http://%s%s%s:%d\n\nTry:\n"
-               "  curl http://%s%s%s:%d/v1/chat/completions", STR_ARG(id), v6 ? "[" : "", host,
-               v6 ? "]" : "", sv->port, v6 ? "[" : "", host, v6 ? "]" : "", sv->port);
-    }
-    printf(" -H 'Content-Type: application/json' \\\n    -d '{\"model\": \"" STR_FMT "\", \"messages\": "
-           "[{\"role\": \"user\", \"content\": \"Hello!\"}], \"max_tokens\": 64}'\n", STR_ARG(id));
-    if (str_ends(str_c(sv->model[first].base), STR(".gguf"))) {
-        printf("or chat in another terminal:\n  ");
-        print_word(program_invocation_name);
-        printf(" run --model ");
-        print_word(sv->model[first].path);
-        putchar('\n');
-    }
-    putchar('\n');
-    fflush(stdout);
+static void replacement_ready(struct supervisor *sv, int i)
+{
+    struct err e;
+
+    if (supervisor_tell_model(sv, i, &e) < 0)
+        log_error("model_not_told", "model=" STR_FMT " error=\"%s\"", STR_ARG(sv->model[i].id), e.msg);
 }
 
 static void load_failed(struct supervisor *sv, int i, struct str body)
@@ -370,13 +400,58 @@ static void load_failed(struct supervisor *sv, int i, struct str body)
     sv->worker[i].load_failed = true;
     log_error("load_failed", "model=" STR_FMT " code=%s error=\"%s\"", STR_ARG(sv->model[i].id),
               err_row((enum err_code)code)->name, text);
+    if (sv->served[i].replaces) { // what it should replace goes on
+        sv->served[i].replaces = 0;
+        sv->served[i].leaving  = true;
+        supervisor_end_worker(sv, i);
+        return;
+    }
     tell_state(sv, i, MODEL_FAILED, text);
 
     for (int k = 0; k < sv->n_model; k++)
-        if (!sv->worker[k].load_failed) return;
+        if (sv->model[k].id.p && !sv->worker[k].load_failed) return;
+    if (sv->reloaded) return; // the next reload may bring better ones
     sv->status   = PROG_FAILED; // nothing left to serve
     sv->stopping = true;
     fprintf(stderr, "curlew: %s\n", text);
+}
+
+static void dropped(struct supervisor *sv, struct str body)
+{
+    struct unpack u = unpack_init(body);
+    uint32_t      i = unpack_u32(&u);
+
+    if (!unpack_done(&u) || i >= (uint32_t)sv->n_model || !sv->model[i].id.p) return;
+    sv->served[i].leaving = true; // it was, or another one has taken over
+    supervisor_end_worker(sv, (int)i);
+}
+
+static void stop(struct supervisor *sv);
+
+/* Whatever comes of it, the front gets its answer. */
+static void asked(struct supervisor *sv, const struct chan_msg *m)
+{
+    struct unpack u    = unpack_init(m->body);
+    uint8_t       what = unpack_u8(&u);
+    struct buf    json, b;
+    struct err    e;
+    int           rc = 0;
+
+    buf_init(&json, KIB(60));
+    buf_init(&b, KIB(64));
+    if (what == ADMIN_RELOAD) rc = reload_run(sv, &json, &e);
+    else buf_str(&json, STR("{\"status\":\"shutting down\"}"));
+    if (rc == 0 && json.failed) rc = err_nomem(&e, "reloading");
+    pack_u8(&b, rc == 0);
+    pack_str(&b, rc == 0 ? buf_text(&json) : str_c(e.msg));
+    if (b.failed || supervisor_send(&sv->front, MSG_TOLD, m->id, buf_text(&b), &e) < 0)
+        log_warn("admin_not_told", "asked=%d", what);
+    buf_release(&b);
+    buf_release(&json);
+    if (what == ADMIN_SHUTDOWN && !sv->stopping) {
+        log_info("stop", "by=admin");
+        stop(sv);
+    }
 }
 
 struct from {
@@ -389,7 +464,23 @@ static void linked(struct supervisor *sv, struct str body)
     struct unpack u = unpack_init(body);
     uint32_t      i = unpack_u32(&u);
 
-    if (unpack_done(&u) && i < (uint32_t)sv->n_model) sv->worker[i].linked = true;
+    if (!unpack_done(&u) || i >= (uint32_t)sv->n_model) return;
+    sv->worker[i].linked = true;
+    for (int next = sv->served[i].replaces; next;) { // the front has dropped those that it replaces
+        struct served *old = &sv->served[next - 1];
+        next          = old->replaces;
+        old->replaces = 0;
+        old->leaving  = true;
+    }
+    sv->served[i].replaces = 0;
+}
+
+static void cached(struct supervisor *sv, int i, struct str body)
+{
+    struct unpack u = unpack_init(body);
+    uint32_t      state = unpack_u32(&u);
+
+    if (unpack_done(&u)) repack_settle(&sv->repack[i], (enum engine_cache_state)state);
 }
 
 static int on_msg(void *ctx, struct chan *c, const struct chan_msg *m, struct err *e)
@@ -406,9 +497,16 @@ static int on_msg(void *ctx, struct chan *c, const struct chan_msg *m, struct er
         sv->worker[f->i].load_error[0] = '\0';
         log_info("model_ready", "model=" STR_FMT " ms=%u", STR_ARG(sv->model[f->i].id),
                  (unsigned)((clock_mono_us() - sv->worker[f->i].started_us) / 1000));
+        if (sv->served[f->i].replaces && !sv->served[f->i].told && sv->front.chan) replacement_ready(sv, f->i);
         link_up(sv, f->i);
+    } else if (m->type == MSG_CACHED) {
+        cached(sv, f->i, m->body);
     } else if (m->type == MSG_LINKED) {
         linked(sv, m->body);
+    } else if (m->type == MSG_DROPPED) {
+        dropped(sv, m->body);
+    } else if (m->type == MSG_ASK) {
+        asked(sv, m);
     } else if (m->type == MSG_LOAD_FAILED) {
         load_failed(sv, f->i, m->body);
     }
@@ -443,18 +541,36 @@ static void begin_stop(struct supervisor *sv)
     sv->kill_us = clock_mono_us() + (uint64_t)FRONT_STOP_MS * 1000;
 }
 
+static void stop(struct supervisor *sv)
+{
+    sv->stopping = true;
+    begin_stop(sv);
+}
+
+static void on_hangup(struct supervisor *sv)
+{
+    struct buf json;
+    struct err e;
+
+    if (sv->stopping) return;
+    buf_init(&json, KIB(60));
+    if (reload_run(sv, &json, &e) < 0) log_error("reload_refused", "error=\"%s\" nothing has changed", e.msg);
+    buf_release(&json);
+}
+
 static void on_signal(struct supervisor *sv)
 {
     int sig;
 
     while ((sig = proc_next_signal(sv->signal_fd)) != 0) {
         if (sig == SIGCHLD) continue; // reaped each turn
-        if (sv->stopping) {
+        if (sig == SIGHUP) {
+            on_hangup(sv);
+        } else if (sv->stopping) {
             sv->kill_us = clock_mono_us(); // asked twice: now
         } else {
             log_info("stop", "signal=%d", sig);
-            sv->stopping = true;
-            begin_stop(sv);
+            stop(sv);
         }
     }
 }
@@ -482,9 +598,11 @@ static int next_timeout_ms(const struct supervisor *sv)
 
     if (sv->stopping) return 50;
     if (!sv->front.pid && sv->front.again_us) at = sv->front.again_us;
-    for (int i = 0; i < sv->n_model; i++)
-        if (!sv->worker[i].pid && sv->worker[i].again_us && sv->worker[i].again_us < at)
-            at = sv->worker[i].again_us;
+    for (int i = 0; i < sv->n_model; i++) {
+        const struct child *c = &sv->worker[i];
+        if (!c->pid && c->again_us && c->again_us < at) at = c->again_us;
+        if (c->pid && c->kill_us && c->kill_us < at) at = c->kill_us;
+    }
     if (at == UINT64_MAX) return -1;
     return at <= now ? 0 : (int)((at - now) / 1000) + 1;
 }
@@ -512,27 +630,14 @@ static void loop(struct supervisor *sv, struct pollfd *p)
     }
 }
 
-static int open_all(struct supervisor *sv, struct err *e)
+void supervisor_work_out(struct supervisor *sv)
 {
-    static const int sig[] = { SIGCHLD, SIGINT, SIGTERM, SIGHUP };
-    const struct settings *s = sv->s;
+    const struct settings *s = &sv->s;
     struct rlimit          files;
-
-    int rc = models_open(s, &sv->arena, &sv->model, &sv->n_model, e);
-    if (rc < 0) return rc;
-    if (sv->n_model > LIM_MODELS)
-        return err_set(e, ERR_BAD_CONFIG, "%d models, the limit is %d", sv->n_model, LIM_MODELS);
-    sv->worker = arena_array(&sv->arena, (size_t)sv->n_model, sizeof *sv->worker);
-    if (!sv->worker) return err_nomem(e, "starting");
-    rc = fd_listen(s->host, (int)s->port, &sv->listen_fd, &sv->port, e);
-    if (rc < 0) return rc;
-    if (!fd_host_is_loopback(s->host))
-        log_warn("open_to_others", "host=%s anyone who reaches this address can use the models: there are no keys",
-                 s->host);
+    struct sysinfo         si;
 
     sv->child_settings = *s;
     if (s->threads == 0) sv->child_settings.threads = cpu_count().n_core;
-    struct sysinfo si;
     if (s->kv_bytes == 0 && sysinfo(&si) == 0)
         sv->child_settings.kv_bytes = (int64_t)((uint64_t)si.totalram * si.mem_unit / 4);
     /* every connection is a descriptor in the front: raise the soft limit to what that needs */
@@ -546,34 +651,62 @@ static int open_all(struct supervisor *sv, struct err *e)
                      (long long)sv->child_settings.conns, (long long)s->conns);
         }
     }
-    return proc_signals(sig, ARRAY_LEN(sig), &sv->signal_fd, e);
+}
+
+static int open_all(struct supervisor *sv, struct err *e)
+{
+    static const int  sig[] = { SIGCHLD, SIGINT, SIGTERM, SIGHUP };
+    struct model_list list;
+    int               rc = models_list(&sv->s, &sv->arena, &list, e);
+
+    if (rc == 0) rc = models_open(&list, e);
+    if (rc < 0) return rc;
+    supervisor_work_out(sv);
+    reload_notes(&sv->s, &list);
+    rc = admin_key_read(&sv->s, sv->admin_key, e);
+    if (rc == 0 && strcmp(sv->s.repack_cache, "off")) rc = repack_prepare(sv->s.repack_cache, e);
+    if (rc == 0) rc = reload_take_all(sv, &list, e);
+    models_close(&list); // those not taken
+    if (rc == 0) rc = listen_open(sv, e);
+    return rc < 0 ? rc : proc_signals(sig, ARRAY_LEN(sig), &sv->signal_fd, e);
 }
 
 int supervisor_main(const struct settings *s)
 {
-    struct supervisor sv = { .s = s, .listen_fd = -1, .signal_fd = -1 };
-    struct err        e;
+    struct supervisor *sv = mem_zalloc(sizeof *sv);
+    struct pollfd     *p  = mem_array(LIM_MODELS + 2, sizeof *p);
+    struct err         e;
+    int                status = PROG_FAILED;
 
     log_init((enum log_level)s->log_level, "supervisor");
     signal(SIGPIPE, SIG_IGN);
-    arena_init(&sv.arena, MIB(64));
-    struct pollfd *p  = mem_array(LIM_MODELS + 2, sizeof *p);
-    int            rc = p ? open_all(&sv, &e) : err_nomem(&e, "starting");
-
-    if (rc == 0) rc = start_front(&sv, &e);
-    for (int i = 0; rc == 0 && i < sv.n_model; i++) rc = start_worker(&sv, i, &e);
+    if (!sv || !p) {
+        mem_free(sv);
+        mem_free(p);
+        return PROG_FAILED;
+    }
+    sv->first     = s;
+    sv->s         = *s;
+    sv->signal_fd = -1;
+    for (int i = 0; i < LIM_MODELS; i++) sv->model[i].fd = sv->model[i].template_fd = sv->repack[i].cache.fd = -1;
+    arena_init(&sv->arena, MIB(64));
+    int rc = open_all(sv, &e);
+    if (rc == 0) rc = start_front(sv, &e);
+    for (int i = 0; rc == 0 && i < sv->n_model; i++) rc = supervisor_start_worker(sv, i, &e);
     if (rc < 0) {
         fprintf(stderr, "curlew: %s\n", e.msg);
-        sv.status   = PROG_FAILED;
-        sv.stopping = true;
+        sv->status   = PROG_FAILED;
+        sv->stopping = true;
     }
-    if (p && sv.signal_fd >= 0) loop(&sv, p);
+    if (sv->signal_fd >= 0) loop(sv, p);
 
-    if (s->host[0] == '/' && sv.listen_fd >= 0) unlink(s->host);
-    models_close(sv.model, sv.n_model);
-    fd_close(&sv.listen_fd);
-    fd_close(&sv.signal_fd);
+    listen_close(sv);
+    for (int i = 0; i < sv->n_model; i++) free_model(sv, i);
+    fd_close(&sv->signal_fd);
+    status = sv->status;
+    arena_release(&sv->arena);
+    arena_release(&sv->conf_arena);
+    mem_free(sv);
     mem_free(p);
-    arena_release(&sv.arena);
-    return sv.status;
+    return status;
 }

@@ -15,6 +15,8 @@
 #include "engines/axera/engine_axera.h"
 #include "os/chan.h"
 #include "os/keeper.h"
+#include "os/cpu.h"
+#include "os/fd.h"
 #include "os/proc.h"
 #include "os/sandbox.h"
 #include "prog/prog.h"
@@ -30,9 +32,12 @@ struct worker {
     struct chan       *sup, *front; // front: NULL while there is none
     struct engine_file file[FILES_MAX];
     int                n_file;
+    struct engine_cache cache; // fd -1: none
+    int                template_fd; // of a chat template in a file, or -1
     struct str         id;
     bool               load, stop;
     int                front_fd; // of a FRONT_LINK not yet taken up, or -1
+    bool               front_failed; // noticed inside a step
     struct serve_model m;
 };
 
@@ -47,6 +52,18 @@ static int on_file(struct worker *w, const struct chan_msg *m, struct err *e)
     if (!unpack_done(&u) || w->n_file == FILES_MAX) return err_set(e, ERR_PROTOCOL, "malformed file");
     if (!name.p) return err_nomem(e, "starting a worker");
     w->file[w->n_file++] = (struct engine_file){ .name = name.p, .fd = m->fd, .size = size };
+    return 0;
+}
+
+static int on_cache(struct worker *w, const struct chan_msg *m, struct err *e)
+{
+    struct unpack u = unpack_init(m->body);
+    uint64_t      size = unpack_u64(&u);
+    uint32_t      state = unpack_u32(&u);
+
+    if (!unpack_done(&u) || w->cache.fd >= 0 || (state != ENGINE_CACHE_THERE && state != ENGINE_CACHE_WANTED))
+        return err_set(e, ERR_PROTOCOL, "malformed cache");
+    w->cache = (struct engine_cache){ .fd = m->fd, .size = size, .state = (enum engine_cache_state)state };
     return 0;
 }
 
@@ -69,7 +86,13 @@ static int on_sup(void *ctx, struct chan *c, const struct chan_msg *m, struct er
     (void)c;
 
     if (m->type == MSG_FILE) return on_file(w, m, e);
+    if (m->type == MSG_CACHE) return on_cache(w, m, e);
     if (m->type == MSG_LOAD) return on_load(w, m->body, e);
+    if (m->type == MSG_TEMPLATE) {
+        if (w->template_fd >= 0) close(w->template_fd);
+        w->template_fd = m->fd;
+        return 0;
+    }
     if (m->type == MSG_FRONT_LINK) {
         if (w->front_fd >= 0) close(w->front_fd);
         w->front_fd = m->fd;
@@ -132,6 +155,15 @@ static int send_events(struct worker *w, struct err *e)
     return rc < 0 ? rc : chan_flush(w->front, e);
 }
 
+/* Inside a step: what went wrong here is dealt with after it. */
+static void on_begin(void *ctx)
+{
+    struct worker *w = ctx;
+    struct err     e;
+
+    if (w->front && send_events(w, &e) < 0) w->front_failed = true;
+}
+
 /* --- the loop --- */
 
 static int wait_ms(struct worker *w, bool busy)
@@ -164,6 +196,7 @@ static int run(struct worker *w, struct err *e)
 {
     bool busy = false, sup, front;
 
+    session_on_begin(w->m.session, on_begin, w);
     while (!w->stop) {
         bool clogged = w->front && chan_pending(w->front) > OUT_MARK;
         wait_all(w, clogged ? -1 : wait_ms(w, busy), &sup, &front);
@@ -182,10 +215,12 @@ static int run(struct worker *w, struct err *e)
         }
         clogged = w->front && chan_pending(w->front) > OUT_MARK;
         busy    = !clogged && session_step(w->m.session);
-        if (w->front && send_events(w, &fe) < 0) {
+        if (w->front_failed) err_set(&fe, ERR_IO, "its channel broke inside a step");
+        if (w->front && (w->front_failed || send_events(w, &fe) < 0)) {
             log_warn("front_gone", "why=\"%s\"", fe.msg);
             drop_front(w);
         }
+        w->front_failed = false;
     }
     return 0;
 }
@@ -193,17 +228,27 @@ static int run(struct worker *w, struct err *e)
 static int report(struct worker *w, int load_rc, const struct err *why, struct err *e)
 {
     struct buf b;
-    int        rc;
+    int        rc = 0;
 
+    buf_init(&b, KIB(2));
+    if (w->cache.fd >= 0) {
+        fd_close(&w->cache.fd);
+        pack_u32(&b, (uint32_t)w->cache.state);
+        rc = b.failed ? -ERR_NO_MEMORY : chan_send(w->sup, MSG_CACHED, 0, buf_text(&b), -1, e);
+        buf_clear(&b);
+    }
+    if (rc < 0) {
+        buf_release(&b);
+        return rc;
+    }
     if (load_rc == 0) {
         rc = chan_send(w->sup, MSG_LOADED, 0, STR(""), -1, e);
     } else {
-        buf_init(&b, KIB(2));
         pack_u32(&b, (uint32_t)why->code);
         pack_str(&b, str_c(why->msg));
         rc = b.failed ? -ERR_NO_MEMORY : chan_send(w->sup, MSG_LOAD_FAILED, 0, buf_text(&b), -1, e);
-        buf_release(&b);
     }
+    buf_release(&b);
     return rc < 0 ? rc : chan_flush_wait(w->sup, START_MS, e);
 }
 
@@ -235,10 +280,13 @@ static int start(struct worker *w, struct err *e)
     bool nw1;
     if (axera_call_path(w->s.engine, &nw1)) rc = start_keeper(w, e);
     if (rc < 0) return rc;
+    if (cpu_confine((int)w->s.threads)) log_info("strong_cores", "threads=%d", (int)w->s.threads); // reads /sys
     rc = sandbox_enter(SANDBOX_WORKER_LOAD, &landlock, e); // rights go before the first byte is read
     if (rc < 0) return rc;
     log_debug("sandbox", "landlock=%s", landlock ? "yes" : "no");
-    int load_rc = serve_model_open(&w->s, w->id.p, w->file, w->n_file, &w->m, &why);
+    const struct serve_files files = { .file = w->file, .n_file = w->n_file, .template_fd = w->template_fd,
+                                       .cache = w->cache.fd >= 0 ? &w->cache : NULL };
+    int load_rc = serve_model_open(&w->s, w->id.p, &files, &w->m, &why);
     if (load_rc == 0) load_rc = sandbox_enter(SANDBOX_WORKER_RUN, NULL, &why);
     rc = report(w, load_rc, &why, e);
     if (rc == 0 && load_rc < 0) w->stop = true;
@@ -247,7 +295,7 @@ static int start(struct worker *w, struct err *e)
 
 int worker_main(const char *label)
 {
-    struct worker w = { .front_fd = -1 };
+    struct worker w = { .front_fd = -1, .template_fd = -1, .cache.fd = -1 };
     struct err    e;
     int           rc;
 
@@ -262,7 +310,9 @@ int worker_main(const char *label)
     chan_close(w.front);
     chan_close(w.sup);
     if (w.front_fd >= 0) close(w.front_fd);
+    fd_close(&w.cache.fd);
     for (int i = 0; i < w.n_file; i++) close(w.file[i].fd);
+    if (w.template_fd >= 0) close(w.template_fd);
     arena_release(&w.arena);
     return rc < 0 ? PROG_FAILED : PROG_OK;
 }

@@ -8,11 +8,12 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/cc.h"
 #include "smath_int.h"
 
 enum { LANES = 64 }; // more than compilers unroll, so that they vectorise instead
 
-float cand_max(const float *v, int n)
+WIDE_VECTORS float cand_max(const float *v, int n)
 {
     float lane[LANES], m = v[0];
     int   i = 0;
@@ -42,7 +43,7 @@ static void load_allowed(struct sample_scratch *c, const float *logits, int n, c
 }
 
 /* Returns how many are impossible; those come out as -LOGIT_MAX. */
-static int load_all(float *restrict x, const float *restrict logits, int n)
+WIDE_VECTORS static int load_all(float *restrict x, const float *restrict logits, int n)
 {
     int bad = 0;
 
@@ -103,7 +104,7 @@ int cand_argmax(const struct sample_scratch *c)
 }
 
 /* The sum of up to CAND_BLOCK values, in lanes. */
-static double block_sum(const float *v, int n)
+WIDE_VECTORS static double block_sum(const float *v, int n)
 {
     float  lane[LANES] = { 0 };
     double sum         = 0;
@@ -116,7 +117,7 @@ static double block_sum(const float *v, int n)
     return sum;
 }
 
-static void exp_row(float *restrict w, const float *restrict x, int n, float max)
+WIDE_VECTORS static void exp_row(float *restrict w, const float *restrict x, int n, float max)
 {
     for (int i = 0; i < n; i++) w[i] = smath_expf(x[i] - max);
 }
@@ -198,7 +199,7 @@ static float order_val(uint32_t key)
 }
 
 /* 64 buckets for each unit below vmax: with logits, a bucket spans less than 2% of probability. */
-static void buckets_of(uint16_t *restrict bkt, const float *restrict v, int n, float vmax)
+WIDE_VECTORS static void buckets_of(uint16_t *restrict bkt, const float *restrict v, int n, float vmax)
 {
     const float last = CAND_BUCKETS - 1;
 
@@ -206,6 +207,28 @@ static void buckets_of(uint16_t *restrict bkt, const float *restrict v, int n, f
         float d = (vmax - v[i]) * 64.0f;
         bkt[i]  = (uint16_t)(int)(d < last ? d : last);
     }
+}
+
+/* Where bucket b's members are, in order; how many. Stretches without one, most of a row, are passed over. */
+static int members_of(int32_t *restrict idx, const uint16_t *restrict bkt, int n, int b)
+{
+    enum { STRETCH = 32 };
+    int m = 0;
+
+    for (int from = 0; from < n; from += STRETCH) {
+        int end = from + STRETCH < n ? from + STRETCH : n, hit = 0;
+        if (end - from == STRETCH) {
+            uint16_t any = 0;
+            for (int i = 0; i < STRETCH; i++) any |= bkt[from + i] == b ? 0xffff : 0;
+            hit = any;
+        }
+        if (!hit && end - from == STRETCH) continue;
+        for (int i = from; i < end; i++) {
+            idx[m] = i;
+            m += bkt[i] == b;
+        }
+    }
+    return m;
 }
 
 /* The first bucket from `first` on by `step` with which *sum reaches `want`, else the last that
@@ -237,11 +260,7 @@ struct cand_cut cand_cut_find(struct sample_scratch *c, const float *v, const fl
     buckets_of(c->bkt, v, n, vmax);
     const uint16_t *bkt = c->bkt;
     for (int i = 0; i < n; i++) hist[bkt[i]] += w ? (double)w[i] : 1.0;
-    int b = border(hist, 0, 1, want, &sum), m = 0;
-    for (int i = 0; i < n; i++) {
-        idx[m] = i;
-        m += bkt[i] == b;
-    }
+    int m = members_of(idx, bkt, n, border(hist, 0, 1, want, &sum));
 
     /* The border bucket by the bits of its floats: 11, 11 and 10, so after the third all are
      * equal. */
@@ -264,7 +283,7 @@ struct cand_cut cand_cut_find(struct sample_scratch *c, const float *v, const fl
     return (struct cand_cut){ order_val(order_key(v[idx[0]])), idx[k] };
 }
 
-int cand_count(const float *v, int n, float at)
+WIDE_VECTORS int cand_count(const float *v, int n, float at)
 {
     int count = 0;
 

@@ -5,6 +5,7 @@
  */
 #include <assert.h>
 
+#include "base/cc.h"
 #include "cand_int.h"
 #include "smath_int.h"
 
@@ -131,6 +132,11 @@ static void keep_best(struct sample_scratch *c)
     cand_keep(c, c->x, (struct cand_cut){ c->x[best], best });
 }
 
+WIDE_VECTORS static void divide(float *x, int n, float by)
+{
+    for (int i = 0; i < n; i++) x[i] /= by;
+}
+
 void cand_temp(struct sample_scratch *c, float temp)
 {
     if (temp == 1) return;
@@ -138,7 +144,7 @@ void cand_temp(struct sample_scratch *c, float temp)
         keep_best(c);
         return;
     }
-    for (int i = 0; i < c->n; i++) c->x[i] /= temp;
+    divide(c->x, c->n, temp);
     c->weighed = false;
 }
 

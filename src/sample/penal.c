@@ -92,7 +92,9 @@ int penal_init(struct penal *p, const struct chat_params *par, int n_vocab, int 
 
     p->hist = mem_array(2 * (size_t)p->window, sizeof *p->hist);
     if (!p->hist) return -ERR_NO_MEMORY;
-    if (p->n_pen && map_init_for(&p->seen, p->n_pen < n_vocab ? p->n_pen : n_vocab)) return -ERR_NO_MEMORY;
+    int n_distinct = p->n_pen < n_vocab ? p->n_pen : n_vocab;
+    if (p->n_pen && (map_init_for(&p->seen, n_distinct) || map_init_for(&p->said, n_distinct)))
+        return -ERR_NO_MEMORY;
     if (!p->n_dry) return 0;
 
     p->match   = mem_array((size_t)p->n_dry, sizeof *p->match);
@@ -109,6 +111,8 @@ void penal_release(struct penal *p)
     mem_free(p->hist);
     mem_free(p->seen.tok);
     mem_free(p->seen.val);
+    mem_free(p->said.tok);
+    mem_free(p->said.val);
     mem_free(p->ends.tok);
     mem_free(p->ends.val);
     mem_free(p->match);
@@ -116,30 +120,51 @@ void penal_release(struct penal *p)
     *p = (struct penal){ 0 };
 }
 
-void penal_accept(struct penal *p, int32_t tok)
+/* The counts of the window, once tok has come to it and the oldest has left. */
+static void count(struct penal *p, int32_t tok, bool said)
+{
+    if (p->n_hist >= p->n_pen) {
+        int32_t gone = p->hist[p->n_hist - p->n_pen];
+        map_add(&p->seen, gone, -1);
+        if (p->n_all - (uint64_t)p->n_pen >= p->n_prompt) map_add(&p->said, gone, -1);
+    }
+    map_add(&p->seen, tok, 1);
+    if (said) map_add(&p->said, tok, 1);
+}
+
+static void add(struct penal *p, int32_t tok, bool said)
 {
     if (p->window == 0) return;
-    if (p->n_pen) {
-        if (p->n_hist >= p->n_pen) map_add(&p->seen, p->hist[p->n_hist - p->n_pen], -1);
-        map_add(&p->seen, tok, 1);
-    }
+    if (p->n_pen) count(p, tok, said);
     if (p->n_hist == 2 * p->window) {
         memmove(p->hist, p->hist + p->window, (size_t)p->window * sizeof *p->hist);
         p->n_hist = p->window;
     }
     p->hist[p->n_hist++] = tok;
+    p->n_all++;
+}
+
+void penal_accept(struct penal *p, int32_t tok)
+{
+    add(p, tok, true);
+}
+
+void penal_prompt(struct penal *p, int32_t tok)
+{
+    p->n_prompt++;
+    add(p, tok, false);
 }
 
 /* --- penalties --- */
 
 /* Repetition: Keskar et al., CTRL, arXiv:1909.05858, sec. 4.1, in the form everybody uses: divide a
  * positive logit, multiply another. Frequency and presence: the OpenAI API's formula. */
-static void penalise(const struct chat_params *par, struct sample_scratch *c, int i, int32_t count)
+static void penalise(const struct chat_params *par, struct sample_scratch *c, int i, int32_t said)
 {
     float x = c->x[i];
 
     x = x > 0 ? x / par->repeat_penalty : x * par->repeat_penalty;
-    x -= (float)count * par->frequency_penalty + par->presence_penalty;
+    if (said) x -= (float)said * par->frequency_penalty + par->presence_penalty;
     c->x[i] = cand_clamp(x);
 }
 
@@ -149,7 +174,7 @@ void penal_apply(const struct penal *p, const struct chat_params *par, struct sa
     for (int s = 0; s < p->seen.cap; s++) {
         if (p->seen.tok[s] < 0) continue;
         int i = cand_find(c, p->seen.tok[s]);
-        if (i >= 0) penalise(par, c, i, p->seen.val[s]);
+        if (i >= 0) penalise(par, c, i, map_val(&p->said, p->seen.tok[s]));
     }
     c->weighed = false;
 }

@@ -18,7 +18,10 @@ struct penal {
     int      window;   // tokens that must stay, 0: no history is needed
     int      n_pen;    // window of the penalties
     int      n_dry;    // window of DRY
+    uint64_t n_all;    // tokens so far
+    uint64_t n_prompt; // of them, the first ones: the prompt's
     struct penal_map seen;   // token -> times in the window of the penalties
+    struct penal_map said;   // token -> of these, times in the answer
     struct penal_map ends;   // DRY: token -> longest repetition it would continue
     int32_t         *match;  // [n_dry] DRY: Z values
     int32_t         *breaker; // [n_breaker] sorted
@@ -30,7 +33,8 @@ struct penal {
 int  penal_init(struct penal *p, const struct chat_params *par, int n_vocab, int n_ctx,
                 const int32_t *breaker, int n_breaker);
 void penal_release(struct penal *p);
-void penal_accept(struct penal *p, int32_t tok);
+void penal_accept(struct penal *p, int32_t tok); // of the answer
+void penal_prompt(struct penal *p, int32_t tok); // of the prompt, all before the answer's
 
 void penal_apply(const struct penal *p, const struct chat_params *par, struct sample_scratch *c);
 void penal_dry(struct penal *p, const struct chat_params *par, struct sample_scratch *c);

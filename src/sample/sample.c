@@ -187,6 +187,12 @@ void sampler_accept(struct sampler *s, int32_t tok)
     s->drawn = -1;
 }
 
+void sampler_prompt(struct sampler *s, int32_t tok)
+{
+    assert(tok >= 0 && tok < s->n_vocab);
+    penal_prompt(&s->penal, tok);
+}
+
 int sampler_dist(struct sampler *s, struct sample_scratch *sc, const float *logits,
                  const uint64_t *allowed, struct sample_prob *list, int max, int *n, struct err *e)
 {

@@ -63,10 +63,14 @@ void          sampler_free(struct sampler *s); // NULL is fine
 NODISCARD int sampler_sample(struct sampler *s, struct sample_scratch *sc, const float *logits,
                              const uint64_t *allowed, int32_t *ret, struct err *e);
 
-/* The token that follows in the sequence, sampled or not: it enters the history of the penalties
- * and moves mirostat's target. Feed the prompt through it first if penalties shall see the
- * prompt. */
+/* The token that follows in the answer, sampled or not: it enters the history of the penalties and
+ * moves mirostat's target. */
 void sampler_accept(struct sampler *s, int32_t tok);
+
+/* A token of the prompt, in order and before the first sampler_accept: DRY and the repetition
+ * penalty see it, presence and frequency penalties do not, which count what was sampled (OpenAI API
+ * reference; vLLM does the same). Costs nothing when no penalty is on. */
+void sampler_prompt(struct sampler *s, int32_t tok);
 
 struct sample_prob {
     int32_t tok;

@@ -1,6 +1,7 @@
 /* sample_logprobs.c - log-probabilities of the model itself, and the best few. */
 #include <assert.h>
 
+#include "base/cc.h"
 #include "base/limits.h"
 #include "sample/sample.h"
 #include "smath_int.h"
@@ -33,17 +34,37 @@ static int insert(const float *logits, struct sample_logprob *top, int n, int n_
     return n + 1;
 }
 
+enum { BLOCK = 256, LANES = 64 };
+
+/* The sum of e^(logit - max), a block at a time in lanes. */
+WIDE_VECTORS static double sum_exp(const float *logits, int n, float max)
+{
+    double total = 0;
+
+    for (int at = 0; at < n; at += BLOCK) {
+        float w[BLOCK] = { 0 }, lane[LANES] = { 0 };
+        int   len      = at + BLOCK < n ? BLOCK : n - at;
+        for (int i = 0; i < len; i++) {
+            float x = logits[at + i];
+            x       = x > -FAR ? x : -FAR;
+            x       = x < FAR ? x : FAR;
+            w[i]    = smath_expf(x - max);
+        }
+        for (int i = 0; i < BLOCK; i += LANES)
+            for (int k = 0; k < LANES; k++) lane[k] += w[i + k];
+        for (int k = 0; k < LANES; k++) total += (double)lane[k];
+    }
+    return total;
+}
+
 int sample_logprobs(const float *logits, int n, int32_t chosen, struct sample_logprob *ret,
                     struct sample_logprob *top, int n_top)
 {
-    enum { BLOCK = 256, LANES = 64 };
-    float  lane[LANES], max = -FAR;
-    double total = 0;
-    int    n_found = 0;
+    float max = -FAR;
+    int   n_found = 0;
 
     assert(n > 0 && chosen >= 0 && chosen < n && n_top >= 0 && n_top <= LIM_TOP_LOGPROBS);
 
-    for (int k = 0; k < LANES; k++) lane[k] = -FAR;
     for (int at = 0; at < n; at += BLOCK) { // the max of all, and whoever may be among the best
         int   end = at + BLOCK < n ? at + BLOCK : n, i = at;
         float m[LANES], block_max = -INFINITY;
@@ -66,21 +87,7 @@ int sample_logprobs(const float *logits, int n, int32_t chosen, struct sample_lo
     }
 
     max = usable(max);
-    for (int at = 0; at < n; at += BLOCK) {
-        float w[BLOCK] = { 0 };
-        int   len      = at + BLOCK < n ? BLOCK : n - at;
-        for (int i = 0; i < len; i++) {
-            float x = logits[at + i];
-            x       = x > -FAR ? x : -FAR;
-            x       = x < FAR ? x : FAR;
-            w[i]    = smath_expf(x - max);
-        }
-        for (int k = 0; k < LANES; k++) lane[k] = 0;
-        for (int i = 0; i < BLOCK; i += LANES)
-            for (int k = 0; k < LANES; k++) lane[k] += w[i + k];
-        for (int k = 0; k < LANES; k++) total += (double)lane[k];
-    }
-
+    double total = sum_exp(logits, n, max);
     double log_total = total > 0 ? smath_log(total) : 0;
     *ret = (struct sample_logprob){ chosen, logprob_of(logits[chosen], max, log_total) };
     for (int i = 0; i < n_found; i++) top[i].logprob = logprob_of(logits[top[i].tok], max, log_total);

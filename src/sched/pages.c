@@ -1,4 +1,7 @@
-/* pages.c - the KV pages: free list, least-recently-used list, and the trie of known content. */
+/* pages.c - the KV pages: free lists, least-recently-used lists, and the trie of known content.
+ *
+ * Window pages stand behind the others in one array; only the functions of pages.h know their own numbers.
+ */
 #include "sched/pages.h"
 
 #include <assert.h>
@@ -16,7 +19,8 @@ struct page {
     int32_t  prev, next; // on the list of the free or of the cached; NONE at its ends
     int32_t  chain;      // next in the same bucket
     uint32_t bucket;     // when known
-    uint64_t serial;     // 0: content not known
+    uint64_t serial;     // 0: content not known; of window pages always 0
+    int32_t  with;       // the window page known with this page, or the page this window page is known with
     struct pages_link at; // its place in the trie, when known
 };
 
@@ -26,14 +30,14 @@ struct list {
 };
 
 struct pages {
-    int          n_page, page_tok;
-    struct page *page;   // [n_page]
+    int          n_page, n_win, page_tok;
+    struct page *page;   // [n_page + n_win]
     int32_t     *tok;    // [n_page][page_tok] what known pages contain
     int32_t     *bucket; // [n_bucket] heads of chains
     uint32_t     n_bucket; // power of two
     uint64_t     key[2]; // of the hash: clients choose tokens
     uint64_t     last_serial;
-    struct list  free, cached;
+    struct list  free, cached, win_free, win_cached;
     char        *buf;    // one hash input
 };
 
@@ -71,18 +75,19 @@ static void list_remove(struct pages *p, struct list *l, int32_t i)
 
 /* --- life --- */
 
-int pages_new(int n_page, int page_tok, struct pages **ret, struct err *e)
+int pages_new(int n_page, int n_win, int page_tok, struct pages **ret, struct err *e)
 {
-    assert(n_page > 0 && page_tok > 0);
+    assert(n_page > 0 && n_win >= 0 && page_tok > 0);
     struct pages *p = mem_zalloc(sizeof *p);
     if (!p) return err_nomem(e, "making the page table");
 
     size_t per_page;
     p->n_page   = n_page;
+    p->n_win    = n_win;
     p->page_tok = page_tok;
     p->n_bucket = 16;
     while (p->n_bucket < (uint32_t)n_page) p->n_bucket *= 2;
-    p->page   = mem_array((size_t)n_page, sizeof *p->page);
+    p->page   = mem_array((size_t)n_page + (size_t)n_win, sizeof *p->page);
     p->bucket = mem_array(p->n_bucket, sizeof *p->bucket);
     p->buf    = mem_zalloc(16 + sizeof *p->tok * (size_t)page_tok);
     if (!__builtin_mul_overflow((size_t)page_tok, sizeof *p->tok, &per_page))
@@ -93,8 +98,11 @@ int pages_new(int n_page, int page_tok, struct pages **ret, struct err *e)
     }
     memset(p->bucket, 0xff, p->n_bucket * sizeof *p->bucket);
     rng_system(p->key, sizeof p->key);
-    p->free = p->cached = (struct list){ NONE, NONE, 0 };
-    for (int32_t i = 0; i < n_page; i++) list_push(p, &p->free, i);
+    p->free = p->cached = p->win_free = p->win_cached = (struct list){ NONE, NONE, 0 };
+    for (int32_t i = 0; i < n_page + n_win; i++) {
+        p->page[i].with = NONE;
+        list_push(p, i < n_page ? &p->free : &p->win_free, i);
+    }
     *ret = p;
     return 0;
 }
@@ -141,6 +149,13 @@ static void forget(struct pages *p, int32_t page)
     while (*at != page) at = &p->page[*at].chain;
     *at        = pg->chain;
     pg->serial = 0;
+    if (pg->with == NONE) return;
+    p->page[pg->with].with = NONE;
+    if (p->page[pg->with].refs == 0) {
+        list_remove(p, &p->win_cached, pg->with);
+        list_push(p, &p->win_free, pg->with);
+    }
+    pg->with = NONE;
 }
 
 static void hold(struct pages *p, int32_t page)
@@ -217,10 +232,80 @@ int pages_refs(const struct pages *p, int32_t page)
 
 void pages_stats(const struct pages *p, struct pages_stats *ret)
 {
-    *ret = (struct pages_stats){ p->free.n, p->cached.n, p->n_page - p->free.n - p->cached.n };
+    *ret = (struct pages_stats){
+        p->free.n, p->cached.n, p->n_page - p->free.n - p->cached.n,
+        p->win_free.n, p->win_cached.n, p->n_win - p->win_free.n - p->win_cached.n,
+    };
+}
+
+/* --- window pages --- */
+
+int32_t pages_win_take(struct pages *p)
+{
+    int32_t i = p->win_free.head;
+
+    if (i != NONE) list_remove(p, &p->win_free, i);
+    else if ((i = p->win_cached.head) != NONE) {
+        list_remove(p, &p->win_cached, i);
+        p->page[p->page[i].with].with = NONE;
+        p->page[i].with = NONE;
+    } else return NONE;
+    p->page[i].refs = 1;
+    return i - p->n_page;
+}
+
+void pages_win_drop(struct pages *p, int32_t win)
+{
+    struct page *pg = &p->page[p->n_page + win];
+
+    assert(pg->refs > 0);
+    if (--pg->refs == 0) list_push(p, pg->with != NONE ? &p->win_cached : &p->win_free, p->n_page + win);
+}
+
+int pages_win_avail(const struct pages *p)
+{
+    return p->win_free.n + p->win_cached.n;
+}
+
+bool pages_win_known(const struct pages *p, int32_t page)
+{
+    return p->page[page].with != NONE;
+}
+
+int32_t pages_win_hold(struct pages *p, int32_t page)
+{
+    int32_t i = p->page[page].with;
+
+    assert(i != NONE);
+    if (p->page[i].refs++ == 0) list_remove(p, &p->win_cached, i);
+    return i - p->n_page;
+}
+
+int32_t pages_win_publish(struct pages *p, int32_t page, int32_t win)
+{
+    struct page *pg = &p->page[page];
+
+    assert(pg->refs > 0 && pg->serial && p->page[p->n_page + win].with == NONE);
+    if (pg->with != NONE) {
+        pages_win_drop(p, win);
+        return pages_win_hold(p, page);
+    }
+    pg->with = p->n_page + win;
+    p->page[pg->with].with = page;
+    return win;
+}
+
+int pages_win_refs(const struct pages *p, int32_t win)
+{
+    return p->page[p->n_page + win].refs;
 }
 
 /* --- check --- */
+
+static bool is_known(const struct pages *p, int32_t i)
+{
+    return i < p->n_page ? p->page[i].serial != 0 : p->page[i].with != NONE;
+}
 
 static bool list_good(const struct pages *p, const struct list *l, bool known)
 {
@@ -230,7 +315,7 @@ static bool list_good(const struct pages *p, const struct list *l, bool known)
     for (; i != NONE; prev = i, i = p->page[i].next, n++) {
         const struct page *pg = &p->page[i];
         if (n >= l->n || pg->prev != prev || pg->refs != 0 || !pg->linked) return false;
-        if ((pg->serial != 0) != known) return false;
+        if (is_known(p, i) != known) return false;
     }
     return n == l->n && l->tail == prev;
 }
@@ -243,10 +328,32 @@ static bool has_serial(const struct pages *p, uint64_t serial)
     return false;
 }
 
-bool pages_check(const struct pages *p, const int *refs)
+/* Each window page known with a page is the one that page knows, and nobody holds it without holding the page. */
+static bool windows_good(const struct pages *p, const int *refs)
+{
+    int n_used = 0;
+
+    if (!list_good(p, &p->win_free, false) || !list_good(p, &p->win_cached, true)) return false;
+    for (int32_t i = p->n_page; i < p->n_page + p->n_win; i++) {
+        const struct page *pg = &p->page[i];
+        if (pg->refs != refs[i - p->n_page] || pg->linked != (pg->refs == 0) || pg->serial) return false;
+        n_used += pg->refs > 0;
+        if (pg->with == NONE) continue;
+        if (pg->with >= p->n_page || p->page[pg->with].with != i) return false;
+        if (pg->refs > p->page[pg->with].refs) return false;
+    }
+    for (int32_t i = 0; i < p->n_page; i++) {
+        const struct page *pg = &p->page[i];
+        if (pg->with != NONE && (!pg->serial || pg->with < p->n_page || p->page[pg->with].with != i)) return false;
+    }
+    return n_used + p->win_free.n + p->win_cached.n == p->n_win;
+}
+
+bool pages_check(const struct pages *p, const int *refs, const int *win_refs)
 {
     int n_used = 0, n_known = 0, n_chained = 0;
 
+    if (p->n_win && !windows_good(p, win_refs)) return false;
     if (!list_good(p, &p->free, false) || !list_good(p, &p->cached, true)) return false;
     for (int i = 0; i < p->n_page; i++) {
         const struct page *pg = &p->page[i];

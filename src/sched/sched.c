@@ -25,11 +25,8 @@ static bool decodes(const struct seq *q)
 /* Hold pages for n_tok positions, or for as many as there are. */
 static void take_pages(struct sched *s, struct seq *q, int n_tok)
 {
-    for (int want = sched_pages_for(s, n_tok); q->n_page < want; q->n_page++) {
-        int32_t page = pages_take(s->pages);
-        if (page < 0) return;
-        q->page[q->n_page] = page;
-    }
+    for (int want = sched_pages_for(s, n_tok); q->n_page < want;)
+        if (!sched_take_page(s, q)) return;
 }
 
 static void put_run(struct sched *s, struct seq *q, int n, bool decode)
@@ -39,18 +36,19 @@ static void put_run(struct sched *s, struct seq *q, int n, bool decode)
     int  n_echo = q->echo && last > from ? last - from : 0;
     bool sample = n == pending(q);
     int  i      = s->n_run++;
+    int  draft  = decode ? q->n_draft : 0;
 
-    q->n_plan  = n;
+    q->n_plan  = n + draft;
     s->erun[i] = (struct engine_run){
-        .tok = q->tok + q->n_kv, .n_tok = n, .pos = q->n_kv, .page = q->page,
-        .n_logits = n_echo ? n_echo : sample,
+        .tok = q->tok + q->n_kv, .n_tok = n + draft, .pos = q->n_kv, .page = q->page, .win = q->win,
+        .n_logits = n_echo ? n_echo : sample + draft, .hidden = q->embed,
     };
     s->srun[i] = (struct sched_run){
         .seq = q->handle, .id = q->id, .choice = q->choice, .user = q->user,
-        .sample = sample, .decode = decode, .n_echo = n_echo, .pos_echo = from,
+        .sample = sample, .decode = decode, .n_draft = draft, .n_echo = n_echo, .pos_echo = from,
         .n_prompt = q->n_prompt, .n_cached = q->n_cached,
     };
-    sched_charge(s, q->flow, n);
+    sched_charge(s, q->flow, n + draft);
 }
 
 /* --- decode --- */
@@ -63,16 +61,31 @@ static struct seq *preempt(struct sched *s)
     return q;
 }
 
+/* Guesses, as far as free pages go: nobody gives way for them. */
+static int add_draft(struct sched *s, struct seq *q, int room)
+{
+    int n = sched_draft(s, q, room);
+
+    if (n == 0) return 0;
+    if (pages_avail(s->pages) > s->n_running) take_pages(s, q, q->n_kv + 1 + n);
+    int64_t fits = q->n_page * (int64_t)s->conf.page_tok - q->n_kv - 1;
+    return n < fits ? n : (int)fits;
+}
+
 /* One token for everybody who decodes, highest rank first: then whoever has to give way is not in
  * the plan yet, or is the one who needs the page. */
 static void plan_decode(struct sched *s)
 {
+    int draft_room = s->n_running <= s->conf.n_draft_seq ? s->conf.n_batch - s->n_running : 0;
+
     for (int i = 0; i < s->n_running; i++) {
         struct seq *q = &s->seq[s->running[i]];
         if (q->awaits || !decodes(q)) continue;
         for (;;) {
             take_pages(s, q, q->n_kv + 1);
             if (q->n_page * (int64_t)s->conf.page_tok > q->n_kv) {
+                q->n_draft = q->n_drafted = add_draft(s, q, draft_room);
+                draft_room -= q->n_draft;
                 put_run(s, q, 1, true);
                 break;
             }
@@ -89,6 +102,15 @@ static int outstanding(const struct sched *s, const struct seq *q)
     int64_t n_tok = (int64_t)q->n_tok + s->conf.page_tok;
     int     want  = sched_pages_for(s, n_tok < q->cap_tok ? (int)n_tok : q->cap_tok);
     return want > q->n_page ? want - q->n_page : 0;
+}
+
+/* The same of window pages, of which it never needs more than a window's to go on. */
+static int outstanding_win(const struct sched *s, const struct seq *q)
+{
+    int want = q->n_page + outstanding(s, q), held = q->n_page - q->win_from;
+
+    if (want > s->win_most) want = s->win_most;
+    return want > held ? want - held : 0;
 }
 
 /* Somebody of no lower priority is about to compute the page that q needs next. */
@@ -117,10 +139,13 @@ static enum admit admit(struct sched *s, struct seq *q)
     int  n_cached = q->n_cached;
     bool coming;
     sched_match(s, q);
-    int64_t need = outstanding(s, q);
-    for (int i = 0; i < s->n_running; i++) need += outstanding(s, &s->seq[s->running[i]]);
+    int64_t need = outstanding(s, q), need_win = outstanding_win(s, q);
+    for (int i = 0; i < s->n_running; i++) {
+        need += outstanding(s, &s->seq[s->running[i]]);
+        need_win += outstanding_win(s, &s->seq[s->running[i]]);
+    }
     coming = page_is_coming(s, q);
-    if (!coming && need <= pages_avail(s->pages)) {
+    if (!coming && need <= pages_avail(s->pages) && need_win <= pages_win_avail(s->pages)) {
         sched_enter(s, q);
         return ADMITTED;
     }
@@ -198,7 +223,8 @@ void sched_plan(struct sched *s, struct sched_plan *ret)
         s->n_plan++;
         plan_decode(s);
         n_decode = s->n_run;
-        int left = s->conf.n_batch - n_decode;
+        int left = s->conf.n_batch;
+        for (int i = 0; i < n_decode; i++) left -= s->erun[i].n_tok;
         plan_prefill(s, n_decode && left > s->conf.n_prefill ? s->conf.n_prefill : left);
         /* All pages are held by sequences in the middle of their prefill: one has to give way. */
     } while (s->n_run == 0 && someone_could_run(s) && (preempt(s), true));
@@ -213,7 +239,7 @@ void sched_plan(struct sched *s, struct sched_plan *ret)
 
 /* --- after the pass --- */
 
-static void publish(struct sched *s, struct seq *q)
+void sched_publish(struct sched *s, struct seq *q)
 {
     const int pt = s->conf.page_tok;
 
@@ -222,6 +248,7 @@ static void publish(struct sched *s, struct seq *q)
         int i = q->n_known;
         struct pages_link at = { i == 0, i ? pages_serial(s->pages, q->page[i - 1]) : q->salt };
         q->page[i] = pages_publish(s->pages, q->page[i], at, q->tok + (size_t)i * (size_t)pt);
+        if (q->win) q->win[i] = pages_win_publish(s->pages, q->page[i], q->win[i]);
     }
 }
 
@@ -231,15 +258,19 @@ void sched_done(struct sched *s, bool ok)
     s->out = false;
     for (int i = 0; i < s->n_run; i++) {
         struct seq *q = sched_slot(s, s->srun[i].seq);
-        int         n = q->n_plan;
+        int         n = q->n_plan - q->n_draft;
 
         q->n_plan = 0;
         if (q->state == SEQ_DEAD) {
             sched_release(s, q);
             continue;
         }
-        if (!ok) continue;
+        if (!ok) {
+            q->n_draft = q->n_drafted = 0;
+            continue;
+        }
         q->n_kv += n;
+        s->n_tok_draft += (uint64_t)q->n_draft;
         q->awaits = q->n_kv == q->n_tok;
         if (q->echo) {
             int reached = q->n_kv < q->n_prompt ? q->n_kv : q->n_prompt;
@@ -247,7 +278,8 @@ void sched_done(struct sched *s, bool ok)
         }
         if (s->srun[i].decode) s->n_tok_decode++;
         else s->n_tok_prefill += (uint64_t)n;
-        publish(s, q);
+        sched_publish(s, q);
+        sched_pass_window(s, q);
     }
     s->n_run = 0;
 }

@@ -33,6 +33,13 @@
  *     tokens. Each time that happens it counts as one priority higher for this purpose, so it does
  *     not happen for ever. The highest ranked sequence is never touched and fits alone, so there
  *     is always progress.
+ *   - Models with windows: besides its pages a sequence holds window pages (pages.h), those that the window of its
+ *     next token touches, and while a piece of its prompt is computed those of that piece. Older ones stay known
+ *     with their pages until the room is needed. A known prefix is used up to where all window pages of its last
+ *     window are known too, and the rest is computed again.
+ *   - Context shift, where a request asks for it: a sequence that reaches the end of the context drops half of its
+ *     tokens behind the first n_keep. Its positions are others then, so it is computed again like a prompt, and is
+ *     exactly what that text gives by itself.
  *   - Choices of one request share the full pages of its prompt; what is left, less than a page,
  *     each computes itself (engine_ops.page_copy is not used).
  */
@@ -53,9 +60,13 @@ struct sched_conf {
     int  n_ctx;     // most tokens of one sequence, >= 2
     int  n_page;    // KV pages, numbered from 0, >= 1
     int  page_tok;  // tokens of a page, >= 1
+    int  n_swa;     // positions of the window, its own included, of layers with window pages; 0: no such layers
+    int  n_win;     // window pages, numbered from 0; enough for one window (sched_new says how many that is)
     int  n_batch;   // most tokens of one batch, >= n_seq
     int  n_prefill; // most prefill tokens of a batch that also decodes, >= 1
     bool prefix;    // share pages between equal prefixes
+    int  n_draft;   // most guessed tokens that a decoding run may carry, 0: none (sched_draft.c)
+    int  n_draft_seq; // only while at most so many sequences run
 };
 
 /* Errors: INVALID_VALUE (which field), NO_MEMORY. */
@@ -75,10 +86,14 @@ struct sched_req {
     int            n_choice; // 1 .. LIM_CHOICES
     bool           echo;     // choice 0 wants the logits of every prompt position: nothing of it comes
                              // from the cache
+    bool           embed;    // nothing is generated: rows are hidden states, n_max means nothing, and after
+                             // the run with `sample` only sched_finish is legal
+    bool           shift;    // n_max may go beyond the context: at its end the oldest text is dropped
+    int            n_keep;   // shift: tokens at the head that stay, at most half of the context
     void          *user;     // borrowed, handed back with each run
 };
 
-/* Queue a request. n_max is cut to what the context and the pages hold.
+/* Queue a request. n_max is cut to what the context and the pages hold (with `shift` only where it is -1).
  * Errors: CONTEXT_LENGTH (prompt and one token exceed n_ctx), TOO_LARGE (exceed all pages
  * together, or more choices than places), QUEUE_FULL, BAD_REQUEST (empty prompt, id in use),
  * NO_MEMORY. */
@@ -92,6 +107,7 @@ struct sched_run {
     void     *user;
     bool      sample;   // its tokens are complete: sample, then sched_token or sched_finish
     bool      decode;   // an answer's token, not prefill
+    int       n_draft;  // guesses behind it: so many more rows, of the tokens that follow
     int       n_echo;   // the first n_echo rows are the prompt positions pos_echo and following (echo)
     int       pos_echo;
     int       n_prompt; // tokens of the prompt
@@ -117,11 +133,12 @@ void sched_done(struct sched *s, bool ok);
 
 enum sched_more {
     SCHED_MORE, // goes on
+    SCHED_NEXT, // goes on, and the token was the guessed one: the run's next row is for the next token
     SCHED_FULL, // that was the last token that n_max, context or pages allow: sched_finish it
     SCHED_GONE, // no such sequence (any more)
 };
 
-/* The sampled token of a sequence. Once after each run with `sample` (else SCHED_GONE). */
+/* The sampled token of a sequence. Once after each run with `sample` (else SCHED_GONE), and again after each SCHED_NEXT. */
 enum sched_more sched_token(struct sched *s, sched_seq seq, int32_t tok);
 /* The sequence has ended; its place and pages are free, its full pages stay known. False: gone. */
 bool sched_finish(struct sched *s, sched_seq seq);
@@ -140,9 +157,11 @@ struct sched_stats {
     int      n_page_free;               // hold nothing
     int      n_page_cached;             // hold a known prefix, used by nobody
     int      n_page_used;
+    int      n_win_free, n_win_cached, n_win_used; // window pages likewise
     uint64_t n_preempt;                 // since start
     uint64_t n_tok_prompt, n_tok_cached; // prompt tokens admitted, and of them found in the cache
     uint64_t n_tok_prefill, n_tok_decode; // computed
+    uint64_t n_tok_draft, n_tok_hit;      // guessed, and of them right
 };
 void sched_stats(const struct sched *s, struct sched_stats *ret);
 

@@ -22,17 +22,25 @@ struct seq {
 
     int32_t *tok;      // [cap_tok] owned: prompt, then what was generated
     int      n_tok;    // known
-    int      cap_tok;  // n_prompt + n_max, within context and pages
-    int      n_prompt;
+    int      cap_tok;  // n_prompt + n_max, within context and pages; with `shift` a shift comes here
+    int      n_prompt; // what is left of it after shifts
+    int      n_more;   // tokens that may still be generated
+    bool     shift, shifted;
+    int      n_keep;
     int      n_kv;     // positions computed; n_kv <= n_tok
+    int      n_draft;  // guesses behind n_tok that are in the plan, or computed and not yet confirmed
+    int      n_drafted, n_hit; // guesses of the last run with some, and how many came true
+    int      draft_len; // guesses of the next try; 0: it had none yet
     bool     awaits;   // its next token was sampled by the caller, or is the caller's to give up
 
     int32_t *page;     // [pages_for(cap_tok)] owned
     int      n_page;   // held; covers n_kv at least
     int      n_known;  // of them known to the trie: all that are full and computed
+    int32_t *win;      // [pages_for(cap_tok)] owned, NULL without windows: window pages, beside `page`
+    int      win_from; // held are those from here to n_page - 1; before: -1
 
     int  n_plan;       // tokens in the plan that is out, else 0
-    bool echo;
+    bool echo, embed;
     int  n_echo;       // prompt positions whose logits have been delivered
     int  n_cached;
     bool started;      // some choice of the request was admitted once
@@ -51,6 +59,7 @@ struct flow {
 struct sched {
     struct sched_conf conf;
     int               limit; // most tokens of a sequence: context and pages
+    int               win_most; // pages that one window can touch; 0: there are no windows
 
     struct seq  *seq; // [n_slot]
     int          n_slot;
@@ -70,7 +79,7 @@ struct sched {
     uint64_t           n_plan; // number of the plan being made
 
     uint64_t n_added, n_handle;
-    uint64_t n_preempt, n_tok_prompt, n_tok_cached, n_tok_prefill, n_tok_decode;
+    uint64_t n_preempt, n_tok_prompt, n_tok_cached, n_tok_prefill, n_tok_decode, n_tok_draft, n_tok_hit;
 };
 
 /* A handle is a serial number over the slot. */
@@ -87,6 +96,12 @@ static inline int sched_pages_for(const struct sched *s, int n_tok)
     return n_tok / s->conf.page_tok + (n_tok % s->conf.page_tok != 0);
 }
 
+/* The first page that the window of a token at this position touches. */
+static inline int sched_win_first(const struct sched *s, int pos)
+{
+    return pos >= s->conf.n_swa ? (pos + 1 - s->conf.n_swa) / s->conf.page_tok : 0;
+}
+
 /* sched_seq.c */
 struct seq *sched_find_seq(const struct sched *s, sched_seq handle); // live, else NULL
 void sched_release(struct sched *s, struct seq *q);  // pages, place, memory
@@ -95,6 +110,15 @@ void sched_enter(struct sched *s, struct seq *q);    // waiting to running
 void sched_leave(struct sched *s, struct seq *q);    // running to waiting, without its pages
 void sched_wake_flow(struct sched *s, int flow);     // it has prefill to do again
 void sched_charge(struct sched *s, int flow, int n_tok);
+/* sched_draft.c: put up to `room` guesses behind the sequence's tokens; how many. And what is to be learnt from the
+ * last ones. */
+int  sched_draft(const struct sched *s, struct seq *q, int room);
+void sched_draft_learn(struct seq *q);
+void sched_publish(struct sched *s, struct seq *q); // sched.c: its full pages are known
+/* Hold one page more, with its window page. False: there is none. */
+bool sched_take_page(struct sched *s, struct seq *q);
+/* Let go of window pages that the next token does not see. */
+void sched_pass_window(struct sched *s, struct seq *q);
 /* Append known pages that continue the sequence, while it stands at a page's border. */
 void sched_match(struct sched *s, struct seq *q);
 

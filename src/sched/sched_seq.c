@@ -12,6 +12,14 @@ enum {
 
 /* --- the scheduler itself --- */
 
+/* Pages that n_swa positions in a row can touch. */
+static int win_most(const struct sched_conf *c)
+{
+    if (c->n_swa <= 0 || c->page_tok <= 0) return 0;
+    int n = (c->n_swa + c->page_tok - 2) / c->page_tok + 1, all = (c->n_ctx - 1) / c->page_tok + 1;
+    return n < all ? n : all;
+}
+
 static int check_conf(const struct sched_conf *c, struct err *e)
 {
     const struct {
@@ -23,8 +31,12 @@ static int check_conf(const struct sched_conf *c, struct err *e)
         { "n_ctx", c->n_ctx, 2, LIM_CTX },
         { "n_page", c->n_page, 1, 1 << 24 },
         { "page_tok", c->page_tok, 1, 1 << 16 },
+        { "n_swa", c->n_swa, 0, LIM_CTX },
+        { "n_win", c->n_win, win_most(c), 1 << 24 },
         { "n_batch", c->n_batch, c->n_seq, 1 << 24 },
         { "n_prefill", c->n_prefill, 1, 1 << 24 },
+        { "n_draft", c->n_draft, 0, 1 << 16 },
+        { "n_draft_seq", c->n_draft_seq, 0, 1 << 16 },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         if (rows[i].val < rows[i].min || rows[i].val > rows[i].max)
@@ -42,6 +54,7 @@ int sched_new(const struct sched_conf *conf, struct sched **ret, struct err *e)
     if (!s) return err_nomem(e, "making the scheduler");
     int64_t room = (int64_t)conf->n_page * conf->page_tok;
     s->conf    = *conf;
+    s->win_most = win_most(conf);
     s->limit   = room < conf->n_ctx ? (int)room : conf->n_ctx;
     s->n_slot  = conf->n_seq + conf->n_queue;
     s->n_flow  = s->n_slot + IDLE_FLOWS;
@@ -53,7 +66,7 @@ int sched_new(const struct sched_conf *conf, struct sched **ret, struct err *e)
     if (!s->seq || !s->running || !s->flow || !s->erun || !s->srun)
         rc = err_nomem(e, "making the scheduler");
     else
-        rc = pages_new(conf->n_page, conf->page_tok, &s->pages, e);
+        rc = pages_new(conf->n_page, conf->n_swa ? conf->n_win : 0, conf->page_tok, &s->pages, e);
     if (rc) {
         sched_free(s);
         return rc;
@@ -68,6 +81,7 @@ void sched_free(struct sched *s)
     for (int i = 0; s->seq && i < s->n_slot; i++) {
         mem_free(s->seq[i].tok);
         mem_free(s->seq[i].page);
+        mem_free(s->seq[i].win);
     }
     mem_free(s->seq);
     mem_free(s->running);
@@ -153,11 +167,41 @@ static void stop_running(struct sched *s, struct seq *q)
     memmove(&s->running[at], &s->running[at + 1], sizeof *s->running * (size_t)(s->n_running - at));
 }
 
+static void drop_last_page(struct sched *s, struct seq *q)
+{
+    int i = --q->n_page;
+
+    if (q->win && i >= q->win_from) pages_win_drop(s->pages, q->win[i]);
+    pages_drop(s->pages, q->page[i]);
+}
+
+bool sched_take_page(struct sched *s, struct seq *q)
+{
+    int32_t page = pages_take(s->pages);
+
+    if (page < 0) return false;
+    if (q->win && (q->win[q->n_page] = pages_win_take(s->pages)) < 0) {
+        pages_drop(s->pages, page);
+        return false;
+    }
+    q->page[q->n_page++] = page;
+    return true;
+}
+
+void sched_pass_window(struct sched *s, struct seq *q)
+{
+    for (int first = sched_win_first(s, q->n_kv); q->win && q->win_from < first; q->win_from++) {
+        pages_win_drop(s->pages, q->win[q->win_from]);
+        q->win[q->win_from] = -1;
+    }
+}
+
 /* The last page first: see pages.h. */
 void sched_drop_pages(struct sched *s, struct seq *q)
 {
-    while (q->n_page > 0) pages_drop(s->pages, q->page[--q->n_page]);
-    q->n_kv = q->n_known = 0;
+    while (q->n_page > 0) drop_last_page(s, q);
+    q->n_kv = q->n_known = q->win_from = 0;
+    q->n_draft = q->n_drafted = q->n_hit = 0;
 }
 
 void sched_leave(struct sched *s, struct seq *q)
@@ -181,45 +225,77 @@ void sched_release(struct sched *s, struct seq *q)
     sched_drop_pages(s, q);
     mem_free(q->tok);
     mem_free(q->page);
+    mem_free(q->win);
     s->flow[q->flow].n_seq--;
     s->n_live--;
     *q = (struct seq){ 0 };
 }
 
+/* How many of the pages just found can be used: window pages are held up to page `from`, and of the others those
+ * in the last window must be known. */
+static int usable_pages(const struct sched *s, const struct seq *q, int from)
+{
+    int missing = -1, best = from;
+
+    if (!q->win) return q->n_page;
+    for (int i = from; i < q->n_page; i++) {
+        if (!pages_win_known(s->pages, q->page[i])) missing = i;
+        if (missing < sched_win_first(s, (i + 1) * s->conf.page_tok)) best = i + 1;
+    }
+    return best;
+}
+
+/* Window pages for those found from page `from` on. */
+static void match_windows(struct sched *s, struct seq *q, int from)
+{
+    int first = sched_win_first(s, q->n_page * s->conf.page_tok);
+
+    for (int i = from; i < q->n_page; i++) q->win[i] = i < first ? -1 : pages_win_hold(s->pages, q->page[i]);
+    for (int i = q->win_from; i < from && i < first; i++) {
+        pages_win_drop(s->pages, q->win[i]);
+        q->win[i] = -1;
+    }
+    if (q->win_from < first) q->win_from = first;
+}
+
 void sched_match(struct sched *s, struct seq *q)
 {
-    const int pt = s->conf.page_tok;
+    const int pt = s->conf.page_tok, from = q->n_page;
     /* One token is always computed: its logits are the next token's. */
     int most = q->n_tok - 1;
     if (q->echo && q->n_echo < q->n_prompt) most = q->n_echo < most ? q->n_echo : most;
 
-    while (s->conf.prefix && q->n_kv == q->n_page * pt && q->n_kv + pt <= most) {
+    if (!s->conf.prefix || q->n_kv != from * pt) return;
+    while ((q->n_page + 1) * (int64_t)pt <= most) {
         struct pages_link at = { q->n_page == 0,
                                  q->n_page ? pages_serial(s->pages, q->page[q->n_page - 1]) : q->salt };
-        int32_t page = pages_find(s->pages, at, q->tok + q->n_kv);
+        int32_t page = pages_find(s->pages, at, q->tok + (size_t)q->n_page * (size_t)pt);
         if (page < 0) break;
         q->page[q->n_page++] = page;
-        q->n_known           = q->n_page;
-        q->n_kv += pt;
-        if (q->n_preempt == 0) {
-            q->n_cached += pt;
-            if (q->state == SEQ_RUN) s->n_tok_cached += (uint64_t)pt;
-        }
     }
+    for (int n = usable_pages(s, q, from); q->n_page > n;) pages_drop(s->pages, q->page[--q->n_page]);
+    if (q->win) match_windows(s, q, from);
+    q->n_known = q->n_page;
+    q->n_kv    = q->n_page * pt;
+    if (q->n_preempt > 0 || q->shifted) return;
+    q->n_cached += (q->n_page - from) * pt;
+    if (q->state == SEQ_RUN) s->n_tok_cached += (uint64_t)((q->n_page - from) * pt);
 }
 
 /* --- requests --- */
 
 static int refuse(const struct sched *s, const struct sched_req *r, struct err *e)
 {
+    int answer = r->embed ? 0 : 1; // tokens that must fit behind the prompt
+
     if (r->n_tok < 1) return err_set(e, ERR_BAD_REQUEST, "the prompt has no tokens");
-    if (r->n_choice < 1 || r->n_max == 0 || r->n_max < -1)
+    if (r->n_choice < 1 || (!r->embed && (r->n_max == 0 || r->n_max < -1)))
         return err_set(e, ERR_BAD_REQUEST, "%d choices of at most %d tokens", r->n_choice, r->n_max);
-    if (r->n_tok >= s->conf.n_ctx)
+    if (r->n_tok > s->conf.n_ctx - answer)
         return err_set(e, ERR_CONTEXT_LENGTH,
                        "the prompt has %d tokens, which leaves no room for an answer in a context of %d",
                        r->n_tok, s->conf.n_ctx);
-    if (r->n_tok >= s->limit)
+    if (r->n_tok > s->limit - answer)
         return err_set(e, ERR_TOO_LARGE,
                        "the prompt has %d tokens, the whole KV cache holds %d (%d pages of %d)", r->n_tok,
                        s->limit, s->conf.n_page, s->conf.page_tok);
@@ -247,12 +323,17 @@ static int add_seq(struct sched *s, const struct sched_req *r, int choice)
     while (s->seq[slot].state != SEQ_NONE) slot++;
     struct seq *q = &s->seq[slot];
 
-    int      cap  = r->n_tok + (r->n_max < 0 || r->n_max > room ? room : r->n_max);
+    int      n_max = r->embed ? 0 : r->n_max;
+    bool     cut  = n_max < 0 || n_max > room, shift = r->shift && n_max > room;
+    int      cap  = r->n_tok + (cut ? room : n_max);
+    int      keep = r->n_keep < s->limit / 2 ? r->n_keep : s->limit / 2;
     int32_t *tok  = mem_alloc(sizeof *tok * (size_t)cap);
     int32_t *page = mem_alloc(sizeof *page * (size_t)sched_pages_for(s, cap));
-    if (!tok || !page) {
+    int32_t *win  = s->win_most ? mem_alloc(sizeof *win * (size_t)sched_pages_for(s, cap)) : NULL;
+    if (!tok || !page || (s->win_most && !win)) {
         mem_free(tok);
         mem_free(page);
+        mem_free(win);
         return -ERR_NO_MEMORY;
     }
     memcpy(tok, r->tok, sizeof *tok * (size_t)r->n_tok);
@@ -266,7 +347,8 @@ static int add_seq(struct sched *s, const struct sched_req *r, int choice)
         .id = r->id, .salt = r->salt, .order = ++s->n_added, .choice = choice,
         .priority = priority_of(r), .flow = flow, .user = r->user,
         .tok = tok, .n_tok = r->n_tok, .cap_tok = cap, .n_prompt = r->n_tok,
-        .page = page, .echo = r->echo && choice == 0,
+        .n_more = shift ? r->n_max : cap - r->n_tok, .shift = shift, .n_keep = keep > 0 ? keep : 0,
+        .page = page, .win = win, .echo = r->echo && choice == 0, .embed = r->embed,
     };
     return 0;
 }
@@ -283,14 +365,42 @@ int sched_add(struct sched *s, const struct sched_req *req, struct err *e)
     return rc;
 }
 
+/* Make room at the context's end. False: there is nothing to drop. */
+static bool drop_oldest(struct sched *s, struct seq *q)
+{
+    int n = (q->n_tok - q->n_keep) / 2;
+
+    if (!q->shift || n < 1) return false;
+    q->n_tok -= n;
+    memmove(q->tok + q->n_keep, q->tok + q->n_keep + n, sizeof *q->tok * (size_t)(q->n_tok - q->n_keep));
+    if (q->n_prompt > q->n_tok) q->n_prompt = q->n_tok;
+    sched_drop_pages(s, q);
+    q->shifted = true;
+    return true;
+}
+
 enum sched_more sched_token(struct sched *s, sched_seq seq, int32_t tok)
 {
     struct seq *q = sched_find_seq(s, seq);
 
-    if (!q || !q->awaits || q->n_tok >= q->cap_tok) return SCHED_GONE;
+    if (!q || !q->awaits || q->n_more == 0 || q->n_tok >= q->cap_tok) return SCHED_GONE;
+    bool hit = q->n_draft > 0 && q->tok[q->n_tok] == tok;
     q->tok[q->n_tok++] = tok;
-    if (q->n_tok == q->cap_tok) return SCHED_FULL; // awaits: the caller's sched_finish
-    if (q->state == SEQ_WAIT) sched_wake_flow(s, q->flow);
+    q->n_more--;
+    if (hit) { // its keys and values are there already
+        q->n_kv++;
+        q->n_draft--;
+        q->n_hit++;
+        s->n_tok_decode++;
+        s->n_tok_hit++;
+        sched_publish(s, q);
+        sched_pass_window(s, q);
+        return SCHED_NEXT; // awaits still; drafts leave room for one more
+    }
+    sched_draft_learn(q);
+    bool full = q->n_more == 0, end = q->n_tok == q->cap_tok;
+    if (full || (end && !drop_oldest(s, q))) return SCHED_FULL; // awaits: the caller's sched_finish
+    if (end || q->state == SEQ_WAIT) sched_wake_flow(s, q->flow);
     q->awaits = false;
     return SCHED_MORE;
 }
@@ -350,7 +460,9 @@ void sched_stats(const struct sched *s, struct sched_stats *ret)
     *ret = (struct sched_stats){
         .n_running = s->n_running, .n_waiting = s->n_live - s->n_running,
         .n_page_free = p.n_free, .n_page_cached = p.n_cached, .n_page_used = p.n_used,
+        .n_win_free = p.n_win_free, .n_win_cached = p.n_win_cached, .n_win_used = p.n_win_used,
         .n_preempt = s->n_preempt, .n_tok_prompt = s->n_tok_prompt, .n_tok_cached = s->n_tok_cached,
         .n_tok_prefill = s->n_tok_prefill, .n_tok_decode = s->n_tok_decode,
+        .n_tok_draft = s->n_tok_draft, .n_tok_hit = s->n_tok_hit,
     };
 }

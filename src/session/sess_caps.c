@@ -58,18 +58,39 @@ static int check_chat(struct sess_req *rq, struct err *e)
     return 0;
 }
 
+/* A field about tokens that only curlew's own loop can obey, or NULL. */
+static const char *needs_logits(const struct chat_req *r)
+{
+    if (r->ignore_eos) return "ignore_eos";
+    if (r->n_min) return "min_tokens";
+    if (r->n_stop_tok) return "stop_token_ids";
+    if (r->fill) return "suffix";
+    return NULL;
+}
+
 int sess_check_caps(struct sess_req *rq, struct err *e)
 {
     const struct session  *s = rq->s;
     const struct chat_req *r = &rq->r;
 
+    if (s->info.caps & ENGINE_WHOLE)
+        return err_param(e, ERR_UNSUPP_VALUE, "model", "this model generates no text, it makes %s",
+                         s->info.caps & ENGINE_RANK ? "scores: use /v1/rerank" : "embeddings: use /v1/embeddings");
     if (s->info.caps & ENGINE_FORWARD) return 0;
     if (r->logprobs)
         return err_param(e, ERR_UNSUPP_PARAM, "logprobs", "logprobs are not available from this model's engine");
     if (r->params.n_bias) return refuse("logit_bias", e);
     if (r->n_prompt_tok && !(s->info.caps & ENGINE_TOK_IN))
         return err_param(e, ERR_UNSUPP_PARAM, "prompt", "this model's engine takes text, not token ids");
-    if (r->ignore_eos) return refuse("ignore_eos", e);
+    const char *name = needs_logits(r);
+    if (name) return refuse(name, e);
+    if (r->format != CHAT_FORMAT_TEXT)
+        return err_param(e, ERR_UNSUPP_PARAM, r->format_field.p ? r->format_field.p : "response_format",
+                         "this model's engine runs its own loop and cannot be held to a format; leave the field out");
+    if (r->n_tool && (r->choice == CHAT_CHOICE_REQUIRED || r->choice == CHAT_CHOICE_NAMED))
+        return err_param(e, ERR_UNSUPP_VALUE, "tool_choice",
+                         "this model's engine runs its own loop and cannot be made to call a tool; none and auto work");
+    if (r->context_shift == CHAT_SHIFT_ON) return refuse("context_shift", e);
     int rc = s->info.caps & ENGINE_KNOBS ? check_knobs(s, &r->params, e) : 0;
     if (rc == 0 && s->info.caps & ENGINE_CHAT_IN) rc = check_chat(rq, e);
     return rc;

@@ -52,15 +52,14 @@ int choice_init(struct choice *ch, struct sess_req *rq, int index, struct err *e
     int rc = stop_init(&ch->stop, rq->r.stop, rq->r.n_stop, e);
     if (rc == 0) rc = init_split(ch, e);
     if (rc < 0 || !(s->info.caps & ENGINE_FORWARD)) return rc;
-
-    struct sampler_conf sc = { .params = &rq->r.params, .n_vocab = s->info.n_vocab, .n_ctx = s->info.n_ctx,
-                               .seed = rq->r.params.seed, .choice = index };
-    return sampler_new(&sc, &ch->sampler, e);
+    rc = sess_sampler_new(ch, e);
+    return rc < 0 ? rc : hold_begin(ch, e);
 }
 
 void choice_release(struct choice *ch)
 {
     if (!ch->rq) return; // never initialised
+    hold_end(ch);
     sampler_free(ch->sampler);
     stop_release(&ch->stop);
     split_free(ch->split);
@@ -122,6 +121,21 @@ void choice_prompt_lp(struct choice *ch, int32_t tok, const float *logits)
 
 /* --- text --- */
 
+/* The prompt comes back as text in front of each answer. */
+void choice_echo(struct choice *ch)
+{
+    struct sess_req  *rq = ch->rq;
+    struct buf        b;
+    struct err        e;
+    struct chat_event ev = { .kind = CHAT_EV_TEXT, .choice = ch->index, .text = rq->text };
+
+    buf_init(&b, LIM_PROMPT_BYTES * 4);
+    if (rq->r.n_prompt_tok && tok_decode(rq->s->c.tok, rq->prompt.id, rq->prompt.n, false, &b, &e) == 0)
+        ev.text = buf_text(&b);
+    if (ev.text.n) sess_emit(rq, &ev);
+    buf_release(&b);
+}
+
 static void on_split(void *ctx, const struct chat_event *ev)
 {
     struct choice    *ch   = ctx;
@@ -141,6 +155,14 @@ static int show(struct choice *ch, struct str text, struct err *e)
     return 0;
 }
 
+/* The sequence that matched is wanted in the text; its tokens' log-probabilities with it. */
+static int show_stop(struct choice *ch, struct str stop, struct err *e)
+{
+    ch->released += stop.n;
+    release_lps(ch, false);
+    return show(ch, stop, e);
+}
+
 /* Whole characters on their way through the stop matcher. *hit: index of the sequence, or -1. */
 static int pass(struct choice *ch, struct str text, int *hit, struct err *e)
 {
@@ -151,7 +173,7 @@ static int pass(struct choice *ch, struct str text, int *hit, struct err *e)
     int rc = show(ch, o.head, e);
     if (rc == 0) rc = show(ch, o.text, e);
     *hit = o.hit;
-    return rc;
+    return rc == 0 && o.hit >= 0 && ch->rq->r.keep_stop ? show_stop(ch, ch->rq->r.stop[o.hit], e) : rc;
 }
 
 static int finish(struct choice *ch, enum chat_finish why, struct str stop, struct err *e)
@@ -202,7 +224,8 @@ int choice_token(struct choice *ch, int32_t tok, const float *logits, bool *over
 
     ch->n_gen++;
     if (ch->split && split_in_reasoning(ch->split)) ch->n_reasoning++;
-    if (tok_is_eog(s->c.tok, tok) && !ch->rq->r.ignore_eos) {
+    bool ends = sess_ends(ch, tok);
+    if (ends && (tok_is_eog(s->c.tok, tok) || !ch->rq->r.keep_stop)) {
         *over = true;
         return choice_end(ch, CHAT_FINISH_STOP, e);
     }
@@ -214,6 +237,10 @@ int choice_token(struct choice *ch, int32_t tok, const float *logits, bool *over
     int rc = ch->rq->r.logprobs ? hold_lp(ch, tok, logits, e) : 0;
     ch->made = before;
     if (rc == 0) rc = pass(ch, buf_text(&ch->piece), &hit, e);
+    if (rc == 0 && ends && hit < 0) {
+        *over = true;
+        return choice_end(ch, CHAT_FINISH_STOP, e);
+    }
     return rc < 0 ? rc : after(ch, hit, over, e);
 }
 

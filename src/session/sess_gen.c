@@ -60,12 +60,14 @@ static bool on_piece(void *ctx, const struct engine_piece *piece)
     struct gen *g = ctx;
 
     pthread_mutex_lock(&g->lock);
-    while (!g->stop && g->box.n && g->box.n + piece->n + PIECE_HEAD > BOX_BYTES)
+    size_t size = g->job.hidden ? sizeof(float) * (size_t)piece->n_hidden * (size_t)g->s->info.n_embd : piece->n;
+    while (!g->stop && g->box.n && g->box.n + size + PIECE_HEAD > BOX_BYTES)
         pthread_cond_wait(&g->wake, &g->lock);
     bool go_on = !g->stop;
     if (go_on) {
-        pack_i32(&g->box, piece->tok);
-        pack_str(&g->box, (struct str){ piece->text, piece->n });
+        pack_i32(&g->box, g->job.hidden ? -1 : piece->tok);
+        pack_u32(&g->box, (uint32_t)size);
+        buf_put(&g->box, g->job.hidden ? (const void *)piece->hidden : piece->text, size);
         go_on = !g->box.failed;
     }
     pthread_mutex_unlock(&g->lock);
@@ -207,7 +209,7 @@ void gen_cancel(struct sess_req *rq)
     stop_run(g);
 }
 
-/* Start the next choice of g->rq on the engine's thread. */
+/* Start the next choice of g->rq (or its next text to embed) on the engine's thread. */
 static void run(struct gen *g)
 {
     struct sess_req          *rq = g->rq;
@@ -216,6 +218,7 @@ static void run(struct gen *g)
 
     bool msgs = rq->r.kind == CHAT_KIND_CHAT && g->s->info.caps & ENGINE_CHAT_IN;
 
+    if (rq->r.echo) choice_echo(&rq->choice[g->choice]);
     g->reads = rq;
     pthread_mutex_lock(&g->lock);
     assert(g->state == GEN_IDLE);
@@ -224,6 +227,7 @@ static void run(struct gen *g)
         .kwargs = msgs ? rq->r.template_kwargs.p : NULL, .n_kwargs = msgs ? rq->r.template_kwargs.n : 0,
         .tok = toks ? rq->prompt.id : NULL, .n_tok = toks ? (int)rq->prompt.n : 0,
         .text = toks ? NULL : rq->text.p, .n_text = toks ? 0 : rq->text.n,
+        .hidden = rq->embd != NULL,
         .n_max = rq->r.n_max > 0 ? rq->r.n_max : g->s->info.n_ctx, .thinking = true,
         .sampling = { .temperature = p->temperature, .top_p = p->top_p, .min_p = p->min_p,
                       .repeat_penalty = p->repeat_penalty, .frequency_penalty = p->frequency_penalty,
@@ -236,17 +240,50 @@ static void run(struct gen *g)
     pthread_mutex_unlock(&g->lock);
 }
 
+static void fail(struct gen *g, const struct err *e)
+{
+    struct sess_req *rq = g->rq;
+
+    log_error("request_failed", "id=%u error=\"%s\"", rq->id, e->msg);
+    g->rq = NULL;
+    sess_fail(rq, e);
+}
+
+/* No token is wanted: the engine has nothing to do. */
+static void nothing(struct gen *g)
+{
+    struct sess_req *rq = g->rq;
+    struct err       e;
+
+    for (int i = 0; i < rq->r.n_choice; i++) {
+        if (rq->r.echo) choice_echo(&rq->choice[i]);
+        if (choice_end(&rq->choice[i], CHAT_FINISH_LENGTH, &e) < 0) {
+            fail(g, &e);
+            return;
+        }
+    }
+    g->rq = NULL;
+}
+
+static void begin_run(struct gen *g)
+{
+    struct err e;
+
+    if (g->rq->embd && embd_begin(g->rq, g->choice, &e) < 0) fail(g, &e);
+    else run(g);
+}
+
 static void begin_next(struct gen *g)
 {
-    struct sess_req *rq = g->s->first;
-
-    while (rq && (rq->started || rq->dead)) rq = rq->next;
-    if (!rq) return;
-    g->n_wait--;
-    g->rq     = rq;
-    g->choice = 0;
-    sess_start(rq);
-    run(g);
+    for (struct sess_req *rq = g->s->first; rq && !g->rq; rq = rq->next) {
+        if (rq->started || rq->dead) continue;
+        g->n_wait--;
+        g->rq     = rq;
+        g->choice = 0;
+        sess_start(rq);
+        if (rq->r.n_max == 0 && !rq->embd) nothing(g); // and on to the next
+        else begin_run(g);
+    }
 }
 
 /* Give the pieces in `box` to the choice that runs. */
@@ -254,6 +291,10 @@ static int show(struct gen *g, const struct buf *box, bool *over, struct err *e)
 {
     struct unpack u = unpack_init(buf_text(box));
 
+    while (g->rq->embd && u.n) {
+        (void)unpack_i32(&u);
+        embd_states(g->rq, unpack_str(&u));
+    }
     while (u.n && !*over) {
         struct choice *ch   = &g->rq->choice[g->choice];
         int32_t        tok  = unpack_i32(&u);
@@ -269,8 +310,15 @@ static int show(struct gen *g, const struct buf *box, bool *over, struct err *e)
 static int end_choice(struct gen *g, const struct engine_gen_result *result, struct err *e)
 {
     struct sess_req *rq = g->rq;
-    struct choice   *ch = &rq->choice[g->choice];
 
+    if (rq->embd) {
+        int rc = embd_end(rq, g->choice, result->n_prompt, e);
+        if (rc < 0) return rc;
+        if (++g->choice < rq->r.n_input) begin_run(g);
+        else g->rq = NULL;
+        return 0;
+    }
+    struct choice *ch = &rq->choice[g->choice];
     if (!ch->done) {
         if (result->n_prompt >= 0) rq->n_prompt = result->n_prompt; // who tokenises counts
         bool full = result->end == ENGINE_END_LENGTH;
@@ -282,13 +330,10 @@ static int end_choice(struct gen *g, const struct engine_gen_result *result, str
     return 0;
 }
 
-static void fail(struct gen *g, const struct err *e)
+/* What the engine's run says is still wanted. */
+static bool open_end(const struct gen *g)
 {
-    struct sess_req *rq = g->rq;
-
-    log_error("request_failed", "id=%u error=\"%s\"", rq->id, e->msg);
-    g->rq = NULL;
-    sess_fail(rq, e);
+    return g->rq->embd || !g->rq->choice[g->choice].done;
 }
 
 bool gen_step(struct session *s)
@@ -318,7 +363,7 @@ bool gen_step(struct session *s)
     if (ended) drop_prompt(g);
     if (again) s->c.ops->abort(s->c.engine);
 
-    if (g->rq && !g->rq->choice[g->choice].done) {
+    if (g->rq && open_end(g)) {
         if (show(g, &box, &over, &e) < 0) {
             fail(g, &e);
             stop_run(g);
@@ -328,7 +373,7 @@ bool gen_step(struct session *s)
     }
     buf_release(&box);
     if (ended && g->rq) {
-        if (engine_rc < 0 && !g->rq->choice[g->choice].done) fail(g, &engine_err);
+        if (engine_rc < 0 && open_end(g)) fail(g, &engine_err);
         else if (end_choice(g, &result, &e) < 0) fail(g, &e);
         idle = !g->rq;
     }

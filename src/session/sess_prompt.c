@@ -43,12 +43,71 @@ int sess_render(struct session *s, const struct chat_req *r, struct arena *a, st
     return rc;
 }
 
+/* --- filling in the middle --- */
+
+static int put_text(struct sess_req *rq, struct str text, struct err *e)
+{
+    return text.n ? tok_encode(rq->s->c.tok, text, 0, &rq->prompt, e) : 0;
+}
+
+/* Other files of the project, each behind its name; where the vocabulary has no tokens for that, lines of
+ * text part them. */
+static int put_extra(struct sess_req *rq, struct err *e)
+{
+    const struct tok *t    = rq->s->c.tok;
+    int32_t           repo = tok_fim(t, TOK_FIM_REPO), file = tok_fim(t, TOK_FIM_FILE);
+    int               rc   = 0;
+
+    if (rq->r.n_extra == 0) return 0;
+    if (repo >= 0 && file >= 0) {
+        ids_put(&rq->prompt, repo);
+        rc = put_text(rq, STR("project\n"), e);
+    }
+    for (int i = 0; rc == 0 && i < rq->r.n_extra; i++) {
+        const struct chat_file *x = &rq->r.extra[i];
+        if (file >= 0) ids_put(&rq->prompt, file);
+        rc = put_text(rq, x->name, e);
+        if (rc == 0) rc = put_text(rq, STR("\n"), e);
+        if (rc == 0) rc = put_text(rq, x->text, e);
+        if (rc == 0) rc = put_text(rq, STR("\n\n"), e);
+    }
+    if (rc == 0 && file >= 0) {
+        ids_put(&rq->prompt, file);
+        rc = put_text(rq, STR("file\n"), e);
+    }
+    return rc;
+}
+
+/* Prefix, suffix, middle: Bavarian et al., Efficient Training of Language Models to Fill in the Middle,
+ * arXiv:2207.14255, the order called PSM. */
+static int encode_fill(struct sess_req *rq, struct err *e)
+{
+    const struct tok      *t = rq->s->c.tok;
+    const struct chat_req *r = &rq->r;
+    int                    rc;
+
+    if (!t || tok_fim(t, TOK_FIM_PREFIX) < 0 || tok_fim(t, TOK_FIM_SUFFIX) < 0 || tok_fim(t, TOK_FIM_MIDDLE) < 0)
+        return err_param(e, ERR_UNSUPP_PARAM, "suffix", "this model cannot fill in the middle: its vocabulary has "
+                         "no tokens for prefix, suffix and middle");
+    if (tok_adds_bos(t) && tok_bos(t) >= 0) ids_put(&rq->prompt, tok_bos(t));
+    rc = put_extra(rq, e);
+    if (rc == 0) ids_put(&rq->prompt, tok_fim(t, TOK_FIM_PREFIX));
+    if (rc == 0) rc = put_text(rq, rq->text, e);
+    if (rc == 0) ids_put(&rq->prompt, tok_fim(t, TOK_FIM_SUFFIX));
+    if (rc == 0) rc = put_text(rq, r->suffix, e);
+    if (rc == 0) ids_put(&rq->prompt, tok_fim(t, TOK_FIM_MIDDLE));
+    return rc == 0 && rq->prompt.failed ? err_nomem(e, "tokenising a request") : rc;
+}
+
+/* --- a prompt as it is --- */
+
 static int encode_text(struct sess_req *rq, struct err *e)
 {
     const struct tok *t = rq->s->c.tok;
     const struct chat_req *r = &rq->r;
 
     rq->text = r->prompt.p ? r->prompt : STR("");
+    if (r->fill) return encode_fill(rq, e);
     if (!t) return 0;
     if (!r->n_prompt_tok) {
         int rc = tok_encode(t, rq->text, r->raw ? 0 : TOK_ADD_SPECIAL, &rq->prompt, e);

@@ -7,6 +7,11 @@
 #include "base/mem.h"
 #include "session/session_int.h"
 
+static bool encodes(const struct session *s)
+{
+    return s->info.caps & ENGINE_WHOLE;
+}
+
 static bool forwards(const struct session *s)
 {
     return s->info.caps & ENGINE_FORWARD;
@@ -20,7 +25,8 @@ int session_new(const struct session_conf *c, struct session **ret, struct err *
     s->c = *c;
     c->ops->info(c->engine, &s->info);
     buf_init(&s->out, LIM_CHAN_OUT);
-    int rc = forwards(s) ? fwd_new(s, e) : gen_new(s, e);
+    map_init(&s->salt, LIM_SALTS);
+    int rc = encodes(s) ? enc_new(s, e) : forwards(s) ? fwd_new(s, e) : gen_new(s, e);
     if (rc < 0) {
         session_free(s);
         return rc;
@@ -39,7 +45,10 @@ static void free_req(struct sess_req *rq)
     else s->last = rq->prev;
     s->n_req--;
     for (int i = 0; i < rq->r.n_choice; i++) choice_release(&rq->choice[i]);
+    embd_free(rq->embd);
+    constrain_unref(rq->form);
     ids_release(&rq->prompt);
+    ids_release(&rq->breaker);
     arena_release(&rq->arena);
     mem_free(rq);
 }
@@ -50,7 +59,11 @@ void session_free(struct session *s)
     session_cancel_all(s);
     if (s->gen) gen_free(s);
     if (s->sched) fwd_free(s);
+    if (s->enc) enc_free(s);
     sample_scratch_free(s->scratch);
+    hold_free(s);
+    sess_salts_release(s);
+    map_release(&s->salt);
     buf_release(&s->out);
     mem_free(s);
 }
@@ -101,6 +114,30 @@ void sess_choice_ended(struct choice *ch)
 
 /* --- coming and going --- */
 
+static bool vectors_wanted(const struct chat_req *r)
+{
+    return r->kind == CHAT_KIND_EMBED || r->kind == CHAT_KIND_RANK;
+}
+
+static int begin_vectors(struct sess_req *rq, struct err *e)
+{
+    int rc = embd_new(rq, e);
+
+    if (rc < 0) return rc;
+    return encodes(rq->s) ? enc_submit(rq, e) : forwards(rq->s) ? embd_submit(rq, e) : gen_submit(rq, e);
+}
+
+static int begin_answer(struct sess_req *rq, struct err *e)
+{
+    int rc = sess_check_caps(rq, e);
+
+    if (rc == 0) rc = sess_prompt(rq, e);
+    if (rc == 0 && forwards(rq->s)) rc = hold_request(rq, e);
+    for (int i = 0; rc == 0 && i < rq->r.n_choice; i++) rc = choice_init(&rq->choice[i], rq, i, e);
+    if (rc == 0) rc = forwards(rq->s) ? fwd_submit(rq, e) : gen_submit(rq, e);
+    return rc;
+}
+
 static int take(struct session *s, uint32_t id, const struct chat_req *r, struct arena *a, struct err *e)
 {
     struct sess_req *rq = mem_zalloc(sizeof *rq + sizeof rq->choice[0] * (size_t)r->n_choice);
@@ -120,11 +157,9 @@ static int take(struct session *s, uint32_t id, const struct chat_req *r, struct
     s->n_req++;
     rq->since_us = clock_mono_us();
     ids_init(&rq->prompt, LIM_CTX);
+    ids_init(&rq->breaker, LIM_DRY_BREAKERS);
 
-    int rc = sess_check_caps(rq, e);
-    if (rc == 0) rc = sess_prompt(rq, e);
-    for (int i = 0; rc == 0 && i < r->n_choice; i++) rc = choice_init(&rq->choice[i], rq, i, e);
-    if (rc == 0) rc = forwards(s) ? fwd_submit(rq, e) : gen_submit(rq, e);
+    int rc = vectors_wanted(r) ? begin_vectors(rq, e) : begin_answer(rq, e);
     if (rc < 0) free_req(rq);
     return rc;
 }
@@ -176,6 +211,7 @@ static uint64_t deadline_us(const struct sess_req *rq)
 
 static bool waiting(const struct sess_req *rq)
 {
+    if (encodes(rq->s)) return !rq->started;
     return forwards(rq->s) ? fwd_waiting(rq) : gen_waiting(rq);
 }
 
@@ -199,10 +235,7 @@ static void bury(struct session *s)
 
     for (struct sess_req *rq = s->first; rq; rq = next) {
         next = rq->next;
-        if (!rq->dead) continue;
-        if (forwards(s)) fwd_cancel(rq);
-        else gen_cancel(rq);
-        free_req(rq);
+        if (rq->dead) cancel(rq);
     }
 }
 
@@ -210,7 +243,7 @@ bool session_step(struct session *s)
 {
     if (!s->first && forwards(s)) return false;
     expire(s);
-    bool more = forwards(s) ? fwd_step(s) : gen_step(s);
+    bool more = encodes(s) ? enc_step(s) : forwards(s) ? fwd_step(s) : gen_step(s);
     bury(s);
     return more;
 }
@@ -227,6 +260,12 @@ int session_wait_ms(const struct session *s)
         return ms < 0 || left < ms ? left : ms;
     }
     return ms;
+}
+
+void session_on_begin(struct session *s, void (*fn)(void *ctx), void *ctx)
+{
+    s->on_begin     = fn;
+    s->on_begin_ctx = ctx;
 }
 
 int session_wake_fd(const struct session *s)

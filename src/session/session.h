@@ -26,6 +26,8 @@ struct session_conf {
     struct split_form        form;
     int                      n_queue;  // requests that may wait
     int                      queue_ms; // how long
+    bool                     spec;     // guess tokens from the text so far (sched_draft.c); forward engines
+    bool                     context_shift; // for requests that do not say
 };
 
 NODISCARD int session_new(const struct session_conf *c, struct session **ret, struct err *e);
@@ -39,6 +41,10 @@ void session_query(struct session *s, struct str frame, struct buf *ret);
 /* Nobody waits for it any more: no event of it comes from now on. */
 void session_cancel(struct session *s, uint32_t id);
 void session_cancel_all(struct session *s);
+
+/* fn is called inside a step, before the engine runs, when a request has just begun: what session_out holds
+ * by then need not wait for the engine. It calls nothing of the session but session_out and session_sent. */
+void session_on_begin(struct session *s, void (*fn)(void *ctx), void *ctx);
 
 /* One step of the engine for all who run, at most. True: call again at once. */
 bool session_step(struct session *s);

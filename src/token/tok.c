@@ -71,6 +71,11 @@ bool tok_is_special(const struct tok *t, int32_t id)
     return known(t, id) && t->bits[id] & TOK_B_SPECIAL;
 }
 
+int32_t tok_fim(const struct tok *t, enum tok_fim which)
+{
+    return t->fim[which];
+}
+
 int32_t tok_bos(const struct tok *t)
 {
     return t->bos;
@@ -334,6 +339,29 @@ int tok_encode_counted(const struct tok *t, struct str text, unsigned flags, str
 int tok_encode(const struct tok *t, struct str text, unsigned flags, struct ids *ret, struct err *e)
 {
     return tok_encode_counted(t, text, flags, ret, NULL, e);
+}
+
+static void put_all(struct ids *ret, const int32_t *id, int n)
+{
+    for (int i = 0; i < n; i++) ids_put(ret, id[i]);
+}
+
+int tok_encode_pair(const struct tok *t, struct str first, struct str second, struct ids *ret, int *n_first,
+                    struct err *e)
+{
+    int32_t end = t->sep >= 0 ? t->sep : t->eos;
+    size_t  at  = ret->n;
+
+    put_all(ret, t->head, t->n_head);
+    int rc = tok_encode(t, first, 0, ret, e);
+    if (rc < 0) return rc;
+    if (t->n_tail) put_all(ret, t->tail, t->n_tail);
+    else if (end >= 0) ids_put(ret, end);
+    *n_first = (int)(ret->n - at);
+    if (t->model != TOK_WPM) put_all(ret, t->tail, t->n_tail);
+    rc = tok_encode(t, second, 0, ret, e);
+    if (rc == 0) put_all(ret, t->tail, t->n_tail);
+    return rc == 0 && ret->failed ? err_nomem(e, "tokenising") : rc;
 }
 
 int tok_encode_pieces(const struct tok *t, const struct tok_piece *piece, size_t n_piece, unsigned flags,

@@ -54,6 +54,16 @@ struct tok_piece {
 NODISCARD int tok_encode_pieces(const struct tok *t, const struct tok_piece *piece, size_t n_piece,
                                 unsigned flags, struct ids *ret, struct err *e);
 
+/* Append the ids of two texts for a model that reads pairs, with the special tokens it expects around
+ * them; the first *n_first of them belong to the first text.
+ *
+ *   wordpiece    [CLS] first [SEP] second [SEP]         Devlin et al., arXiv:1810.04805, sec. 3
+ *   others       <s> first </s> </s> second </s>        Liu et al., arXiv:1907.11692; XLM-R likewise
+ *
+ * A vocabulary without an end token of its own gets one separator between the two. */
+NODISCARD int tok_encode_pair(const struct tok *t, struct str first, struct str second, struct ids *ret,
+                              int *n_first, struct err *e);
+
 /* Where in the text each of its n ids came from, ret[n], ascending: bytes [at, at + n). Tokens put
  * around the text, and what normalisation made up, are empty. Exact where the family keeps the text
  * as it is; where it rewrites it, the nearest place that agrees. Half characters are possible. Linear. */
@@ -75,6 +85,11 @@ bool tok_is_special(const struct tok *t, int32_t id); // control or unknown: not
 /* -1 when the vocabulary has none. */
 int32_t tok_bos(const struct tok *t);
 int32_t tok_eos(const struct tok *t);
+/* Tokens for filling in the middle of a file: [prefix] what is before, [suffix] what is behind, [middle],
+ * and then the model writes what is between; [repo] and [file] stand before names in front of that. By
+ * the file's keys, else by the names that families have given them. -1: none. */
+enum tok_fim { TOK_FIM_PREFIX, TOK_FIM_SUFFIX, TOK_FIM_MIDDLE, TOK_FIM_REPO, TOK_FIM_FILE, TOK_FIMS };
+int32_t tok_fim(const struct tok *t, enum tok_fim which);
 /* The id of a token by its exact name ("<|im_start|>"), -1 when absent. */
 int32_t tok_find(const struct tok *t, struct str name);
 struct str tok_name(const struct tok *t, int32_t id); // as the vocabulary spells it

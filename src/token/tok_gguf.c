@@ -176,6 +176,18 @@ static int load_ugm(struct load *l)
     return n ? norm_add(&l->norm, (struct norm_step){ .kind = NORM_CHARSMAP }, l->e) : 0;
 }
 
+/* The keys, and those that older files have. */
+static void load_fim(struct load *l)
+{
+    int64_t *fim = l->spec.fim;
+
+    fim[TOK_FIM_PREFIX] = id_of(l, KEY("fim_pre_token_id"), id_of(l, KEY("prefix_token_id"), -1));
+    fim[TOK_FIM_SUFFIX] = id_of(l, KEY("fim_suf_token_id"), id_of(l, KEY("suffix_token_id"), -1));
+    fim[TOK_FIM_MIDDLE] = id_of(l, KEY("fim_mid_token_id"), id_of(l, KEY("middle_token_id"), -1));
+    fim[TOK_FIM_REPO]   = id_of(l, KEY("fim_rep_token_id"), -1);
+    fim[TOK_FIM_FILE]   = id_of(l, KEY("fim_sep_token_id"), -1);
+}
+
 static int load_model(struct load *l)
 {
     struct tok_spec *s     = &l->spec;
@@ -187,6 +199,7 @@ static int load_model(struct load *l)
     if (!gguf_str(l->g, KEY("pre"), &s->pre_name) || !s->pre_name.n) s->pre_name = STR("default");
     s->eot = id_of(l, KEY("eot_token_id"), -1);
     s->eom = id_of(l, KEY("eom_token_id"), -1);
+    load_fim(l);
     if (str_eq(model, STR("gemma4"))) s->pre_name = model;
     if (str_eq(model, STR("gpt2")) || str_eq(model, STR("gemma4"))) return load_bpe(l);
     s->pre_name = STR_NULL;

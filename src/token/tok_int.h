@@ -106,6 +106,7 @@ struct tok {
     size_t         word_max; // WPM: longer words are unknown; 0: no limit
 
     int32_t bos, eos, eot, unk, cls, sep;
+    int32_t fim[TOK_FIMS];
     bool    add_bos, add_eos, add_sep;
     int32_t head[TOK_ENDS], tail[TOK_ENDS]; // ids that TOK_ADD_SPECIAL puts around a text
     int     n_head, n_tail;
@@ -142,6 +143,7 @@ struct tok_spec {
     struct str        charsmap;
     /* -1: none; else checked against n_token */
     int64_t bos, eos, eot, eom, unk, cls, sep;
+    int64_t fim[TOK_FIMS];
     bool    add_bos, add_eos, add_sep;
     bool    byte_level, byte_fallback, ignore_merges, fuse_unk, spaces, merge_spaces, suffix_space;
     enum space_rule prefix;

@@ -17,6 +17,7 @@
 void tok_spec_init(struct tok_spec *s)
 {
     *s = (struct tok_spec){ .bos = -1, .eos = -1, .eot = -1, .eom = -1, .unk = -1, .cls = -1, .sep = -1 };
+    for (size_t i = 0; i < TOK_FIMS; i++) s->fim[i] = -1;
 }
 
 uint64_t tok_hash(const char *p, size_t n)
@@ -152,7 +153,9 @@ static int check_arrays(struct build *b)
     const struct { const char *key; int64_t id; } ids[] = {
         { "bos_token_id", s->bos }, { "eos_token_id", s->eos }, { "eot_token_id", s->eot },
         { "eom_token_id", s->eom }, { "unknown_token_id", s->unk }, { "cls_token_id", s->cls },
-        { "seperator_token_id", s->sep },
+        { "seperator_token_id", s->sep }, { "fim_pre_token_id", s->fim[TOK_FIM_PREFIX] },
+        { "fim_suf_token_id", s->fim[TOK_FIM_SUFFIX] }, { "fim_mid_token_id", s->fim[TOK_FIM_MIDDLE] },
+        { "fim_rep_token_id", s->fim[TOK_FIM_REPO] }, { "fim_sep_token_id", s->fim[TOK_FIM_FILE] },
     };
     for (size_t i = 0; i < ARRAY_LEN(ids); i++)
         if (ids[i].id < -1 || ids[i].id >= (int64_t)s->n_token)
@@ -441,6 +444,30 @@ static void find_eog(struct build *b)
         if (by_file[i] >= 0) t->bits[by_file[i]] |= TOK_B_EOG;
 }
 
+/* By the file's keys, else by the names in Qwen, StarCoder and Granite, DeepSeek, Code Llama, GLM. */
+static void find_fim(struct build *b)
+{
+    static const char *const names[TOK_FIMS][7] = {
+        [TOK_FIM_PREFIX] = { "<|fim_prefix|>", "<fim_prefix>", "<fim-prefix>", "<\uFF5Cfim\u2581begin\uFF5C>",
+                             "\u2581<PRE>", "<PRE>", "<|code_prefix|>" },
+        [TOK_FIM_SUFFIX] = { "<|fim_suffix|>", "<fim_suffix>", "<fim-suffix>", "<\uFF5Cfim\u2581hole\uFF5C>",
+                             "\u2581<SUF>", "<SUF>", "<|code_suffix|>" },
+        [TOK_FIM_MIDDLE] = { "<|fim_middle|>", "<fim_middle>", "<fim-middle>", "<\uFF5Cfim\u2581end\uFF5C>",
+                             "\u2581<MID>", "<MID>", "<|code_middle|>" },
+        [TOK_FIM_REPO]   = { "<|repo_name|>", "<|fim_repo|>", "<reponame>", "<fim-repo>", "<REPO>" },
+        [TOK_FIM_FILE]   = { "<|file_sep|>", "<filename>", "<file_sep>" },
+    };
+    struct tok *t = b->t;
+
+    for (size_t i = 0; i < TOK_FIMS; i++) {
+        t->fim[i] = (int32_t)b->spec->fim[i];
+        for (size_t k = 0; k < ARRAY_LEN(names[i]) && names[i][k] && t->fim[i] < 0; k++) {
+            int32_t id = by_name(t, names[i][k]);
+            if (id >= 0 && !b->merged[id] && b->type[id] != TOK_T_BYTE) t->fim[i] = id;
+        }
+    }
+}
+
 static bool name_has(struct str s, const char *part)
 {
     size_t n = strlen(part);
@@ -471,6 +498,7 @@ static void settle_types(struct build *b)
     struct tok *t = b->t;
 
     find_eog(b);
+    find_fim(b);
     family_strips(b);
     for (int32_t i = 0; i < t->n; i++) {
         switch ((enum tok_type)b->type[i]) {

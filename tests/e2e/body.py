@@ -126,8 +126,15 @@ def test_field_table():
         wrong += [("messages", v, None) for v in ("x", {}, [], [5], [[]])]
         wrong += [("model", v, None) for v in (5, [], {}, True)]
         wrong += [("tools", v, None) for v in ("x", {}, [5], [{"type": "function"}], [{"type": "custom", "custom": {}}])]
-        wrong += [("response_format", v, None) for v in ("x", {}, {"type": "xml"}, {"type": "json_object"})]
-        wrong += [("tool_choice", v, None) for v in ("maybe", 5, {"type": "function", "function": {"name": "x"}})]
+        wrong += [("response_format", v, None) for v in ("x", {}, {"type": "xml"}, {"type": "json_schema"}, {"type": "json_schema", "json_schema": {"name": "a b", "schema": {}}},
+                                                            {"type": "json_schema", "json_schema": {"name": "a", "schema": {"not": {}}}})]
+        wrong += [("tool_choice", v, None) for v in ("maybe", 5, "required", {"type": "function", "function": {"name": "x"}},
+                                                     {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}})]
+        wrong += [("grammar", v, None) for v in (5, "root ::= x", "root ::= root \"a\" | \"b\"")]
+        wrong += [("guided_json", v, None) for v in (5, "{", {"type": "x"})]
+        wrong += [("guided_regex", v, None) for v in ([], "(")]
+        wrong += [("guided_choice", v, None) for v in ("x", [], [5])]
+        wrong += [("structured_outputs", v, None) for v in ("x", {"jason": 1}, {"json": 5})]
         for name, value, _ in wrong:
             error = refused(server, {**chat, name: value})
             assert error["param"] and error["param"].startswith(name), (name, value, error)

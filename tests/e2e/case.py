@@ -10,14 +10,17 @@ A case is text in sections:
     header: value              (optional lines, then an empty one, when the first line is no JSON)
     {"model": "m", ...}
     == reply 200
-    header: value              headers that must be there with this value ("-": must not be there)
+    header: value              headers that must be there with this value, {any} and the like as in a body
+                               ("-": must not be there)
 
     {"id": "{id}", ...}        the exact body
 
-In a body {id}, {created}, {fp} and {any} stand for a text that fits: an id, a number, a fingerprint,
+In a body {id}, {created}, {fp}, {pad11} and {any} stand for a text that fits: an id, a number, a fingerprint, padding,
 anything on one line. Line ends inside a body count; the last one of the section does not.
 """
 
+import json
+import os
 import re
 import sys
 
@@ -28,6 +31,7 @@ WILD = {
     "{created}": r"\d{10}",
     "{fp}": r"fp_[0-9a-f]{10}",
     "{call}": r"call_[A-Za-z0-9]{24}",
+    "{pad11}": r"[A-Za-z0-9]{11}",
     "{any}": r"[^\n]*?",
 }
 
@@ -74,13 +78,24 @@ def check(where, reply, status, headers, body):
         problems.append("the reply was cut short")
     for name, want in headers.items():
         got = reply.headers.get(name)
-        if got != (None if want == "-" else want):
+        if got is None or want == "-" or not re.fullmatch(pattern(want), got):
+            if got is None and want == "-":
+                continue
             problems.append(f"header {name}: {got!r}, want {want!r}")
     got = reply.body.decode(errors="replace").rstrip("\n")
     if not re.fullmatch(pattern(body), got):
         problems.append(f"body is\n{got}\nwant\n{body}")
     if problems:
         raise AssertionError(f"{where}: " + "; ".join(problems))
+
+
+def keep(method, path, body, reply):
+    """With CURLEW_KEEP=FILE: a line of JSON for each request and its reply, for tests that look at all of them."""
+    if os.environ.get("CURLEW_KEEP"):
+        with open(os.environ["CURLEW_KEEP"], "a", encoding="utf-8") as f:
+            print(json.dumps({"method": method, "path": path, "request": body, "status": reply.status,
+                              "type": reply.headers.get("content-type"),
+                              "reply": reply.body.decode(errors="replace")}), file=f)
 
 
 def run(path):
@@ -97,6 +112,7 @@ def run(path):
                 with server.connect() as s:
                     send_request(s, words[1], words[2], body.encode() if body else None, headers)
                     reply = read_reply(s, head_only=words[1] == "HEAD")
+                keep(words[1], words[2], body, reply)
             elif words[0] == "reply":
                 checks += 1
                 check(f"{path}, reply {checks}", reply, words[1], *split_headers(lines))

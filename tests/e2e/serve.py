@@ -12,7 +12,9 @@ import sys
 import tempfile
 import time
 
-CURLEW = os.environ.get("CURLEW", "build/curlew")
+CURLEW = os.path.abspath(os.environ.get("CURLEW", "build/curlew"))
+
+
 def is_sanitized():
     """Is the program built with the address sanitizer? It holds freed memory for long."""
     try:
@@ -75,16 +77,23 @@ class Server:
         """script: of one scripted model "m"; scripts: {name: script} of several."""
         self.log = tempfile.TemporaryFile()
         self.folder = tempfile.mkdtemp(prefix="curlew-e2e-")
-        args = [CURLEW, "serve", "--port", "0", *flags]
+        self.prepare()
+        args = [CURLEW, "serve", *self.where, *flags]
         for name, text in (scripts or {}).items():
             args += ["--model", self.write(name + ".script", text)]
         if script is not None:
             args += ["--engine", "script:" + self.write("m.script", script)]
         self.process = subprocess.Popen(
-            args, stdout=subprocess.PIPE, stderr=self.log, env={**os.environ, **(env or {})})
+            args, stdout=subprocess.PIPE, stderr=self.log, env={**os.environ, **(env or {})}, cwd=self.cwd)
         self.port = None
         if wait:
             self.wait_ready()
+
+    cwd = None               # where it runs
+    where = "--port", "0"    # where it listens
+
+    def prepare(self):
+        """What must be there before it starts; for those that build on this."""
 
     def write(self, name, text):
         """A file of this server's own folder; its path."""
@@ -315,7 +324,7 @@ def read_reply(s, head_only=False):
     if not head:
         return Reply(0, {}, b"", False)
     status, headers = head
-    if head_only:
+    if head_only or status in (204, 304):
         return Reply(status, headers, b"", True)
     if headers.get("transfer-encoding") == "chunked":
         body = b""

@@ -84,7 +84,7 @@ def test_refused():
         script = "--engine=script:" + home.write("x.script", THINKS)
         broken = home.write("broken.jinja", "{% for m in messages %}{{ m.content }")
         assert "nowhere.jinja" in refused(script, "--chat-template", "nowhere.jinja")
-        assert "--chat-template: given 2 times for 1 models" in refused(script, *["--chat-template", "chatml"] * 2)
+        assert '"klingon" is no built-in template' in refused(script, "--chat-template", "klingon")
         assert '--answer-format: "klingon" is not known' in refused(script, "--answer-format", "klingon")
         assert "line 1" in refused(script, "--chat-template", broken)
 

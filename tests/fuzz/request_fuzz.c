@@ -38,5 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     parse(body, API_CHAT);
     parse(body, API_COMPLETION);
     parse(body, API_TEXT);
+    parse(body, API_INFILL);
+    parse(body, API_NATIVE);
     return 0;
 }

@@ -53,6 +53,7 @@ static void take(void *ctx, const struct chat_event *ev)
         buf_str(&g->calls, ev->text);
         return;
     case CHAT_EV_START:
+    case CHAT_EV_VECTOR:
     case CHAT_EV_LOGPROB:
     case CHAT_EV_FINISH:
     case CHAT_EV_END:

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "base/cc.h"
 #include "base/half.h"
@@ -93,7 +94,7 @@ static void values(float *p, size_t n, enum kind kind)
 /* Rows of a file's format: random bytes with scales that are numbers (or, SPECIAL, anything). */
 static size_t file_row_bytes(enum kern_type t, int cols)
 {
-    static const size_t block[KERN_TYPES] = { 4, 2, 2, 34, 18, 22, 210, 144 };
+    static const size_t block[KERN_TYPES] = { 4, 2, 2, 34, 18, 22, 210, 144, 17 };
     return (size_t)(cols / kern_block_cols(t)) * block[t];
 }
 
@@ -130,12 +131,16 @@ static void file_rows(enum kern_type t, unsigned char *p, size_t row_bytes, int 
             memcpy(b, &h, 2);
             memcpy(b + 2, &h2, 2);
             break;
+        case KERN_MXFP4: // any exponent only where anything may be
+            if (kind != SPECIAL) b[0] = (unsigned char)(kind == MILD ? 118 + b[0] % 4 : 90 + b[0] % 40);
+            break;
         case KERN_TYPES: break;
         }
     }
 }
 
-static const char *const type_name[KERN_TYPES] = { "F32", "F16", "BF16", "Q8_0", "Q4_0", "Q5_0", "Q6_K", "Q4_K" };
+static const char *const type_name[KERN_TYPES] = { "F32", "F16", "BF16", "Q8_0", "Q4_0", "Q5_0", "Q6_K", "Q4_K",
+                                                   "MXFP4" };
 
 /* --- comparing --- */
 
@@ -191,6 +196,7 @@ static void matrix_free(struct matrix *x)
 struct inputs {
     char  *p; // what gemm wants
     size_t bytes, stride;
+    float *first; // token 0 before anything was done to it
 };
 
 static struct inputs inputs_new(const struct kern *k, enum kern_type t, int cols, int n_tok, enum kind kind)
@@ -199,9 +205,12 @@ static struct inputs inputs_new(const struct kern *k, enum kern_type t, int cols
 
     in.bytes = in.stride * (size_t)n_tok;
     in.p = guarded(in.bytes);
+    in.first = malloc((size_t)cols * sizeof(float));
+    if (!in.first) FAIL("no memory");
     float *row = guarded((size_t)cols * sizeof(float));
     for (int i = 0; i < n_tok; i++) {
         values(row, (size_t)cols, kind);
+        if (i == 0) memcpy(in.first, row, (size_t)cols * sizeof(float));
         if (kern_is_float(t))
             memcpy(in.p + (size_t)i * in.stride, row, in.stride);
         else
@@ -255,19 +264,33 @@ static double weight(const struct matrix *x, int r, int c)
         memcpy(&h2, b + 2, 2);
         return d * (double)sc * (double)q - (double)half_to_f32(h2) * (double)mn;
     }
+    case KERN_MXFP4: { // fraction bit f, exponent x: x ? (1 + f / 2) * 2^(x - 1) : f / 2
+        int code = b[1 + j % 16] >> (j < 16 ? 0 : 4) & 15, exp = code >> 1 & 3;
+        double v = exp ? (2 + (code & 1)) * 0.5 * (1 << (exp - 1)) : 0.5 * (code & 1);
+        return ldexp(code & 8 ? -v : v, b[0] - 127);
+    }
     case KERN_TYPES: break;
     }
     return NAN;
 }
 
-/* Plain C against double precision, token 0. */
+static void inputs_free(struct inputs *in)
+{
+    unguard(in->p, in->bytes);
+    free(in->first);
+}
+
+/* Plain C against double precision, token 0: with the inputs as gemm has them, and with those that were given,
+ * where each is off by half a step of its block, amax / 254, and roundings as in quant_q8. */
 static void check_meaning(const struct kern *ref, const struct matrix *x, const struct inputs *in, const float *out)
 {
     (void)ref;
     for (int r = 0; r < x->m.rows; r++) {
-        double sum = 0, size = 0;
+        double sum = 0, size = 0, given = 0, step = 0, amax = 0;
         for (int c = 0; c < x->m.cols; c++) {
             double v;
+            if (c % 32 == 0) amax = 0;
+            for (int k = c; c % 32 == 0 && k < c + 32 && k < x->m.cols; k++) amax = fmax(amax, fabs((double)in->first[k]));
             if (kern_is_float(x->m.type)) {
                 v = (double)((const float *)(const void *)in->p)[c];
             } else {
@@ -276,10 +299,13 @@ static void check_meaning(const struct kern *ref, const struct matrix *x, const 
             }
             double w = weight(x, r, c);
             sum += w * v;
+            given += w * (double)in->first[c];
+            if (!kern_is_float(x->m.type)) step += fabs(w) * amax / 127 * (0.5 + 127 * 0x1p-22);
             /* Q4_K adds two terms a block, which may cancel: their sizes are both that of its minimum */
             size += fabs(w * v) + (x->m.type == KERN_Q4_K ? 1.0 / 16 * 63 * 2 * fabs(v) : 0);
         }
         close_to(type_name[x->m.type], (double)out[r], sum, x->m.cols * 0x1p-23 * size + 1e-40);
+        close_to(type_name[x->m.type], (double)out[r], given, step + x->m.cols * 0x1p-23 * size + 1e-40);
     }
 }
 
@@ -312,7 +338,7 @@ static void check_gemm(const struct kern *ref, const struct kern *k, enum kern_t
     same_bits(what, k->name, got, want, stride * (size_t)n_tok);
     unguard(want, bytes);
     unguard(got, bytes);
-    unguard(in.p, in.bytes);
+    inputs_free(&in);
     matrix_free(&x);
 }
 
@@ -361,6 +387,16 @@ static void check_act_meaning(const struct kern *ref, const float *x, const floa
         double off = (n / 16 + 12) * 0x1p-24;
         close_to("layer_norm", (double)a[i], want + (double)x[i], off * (2 * fabs(want) + s * (1 + s) + 1));
     }
+    /* A weight is off by what its score is off (|s| < 8 + n / 8 here, three roundings), exp's error, and the same of
+     * the sum, which has n / 16 + 4 roundings of its own. */
+    double all = 0, slope = 0.125, off = ((8 + n * slope) * 6 + n / 16 + 16) * 0x1p-24;
+    int    at = n / 3;
+    for (int i = 0; i < n; i++) all += exp((double)x[i] * 8 - slope * abs(i - at));
+    memcpy(a, x, (size_t)n * sizeof *a);
+    ref->softmax(a, n, 8, (float)slope, at);
+    for (int i = 0; i < n; i++)
+        close_to("softmax", (double)a[i], exp((double)x[i] * 8 - slope * abs(i - at)) / all,
+                 off * exp((double)x[i] * 8 - slope * abs(i - at)) / all + 1e-37);
 }
 
 static void check_rows(const struct kern *ref, const struct kern *k, int n, enum kind kind)
@@ -389,6 +425,8 @@ static void check_rows(const struct kern *ref, const struct kern *k, int n, enum
     BOTH("geglu", ref->gelu(a, y, n), k->gelu(b, y, n));
     BOTH("swiglu_oai", ref->swiglu_oai(a, y, n), k->swiglu_oai(b, y, n));
     BOTH("softcap", ref->softcap(a, n, 30), k->softcap(b, n, 30));
+    BOTH("softmax", ref->softmax(a, n, 0.3f, 0, 0), k->softmax(b, n, 0.3f, 0, 0));
+    BOTH("softmax alibi", ref->softmax(a, n, 2, 0.7f, n / 2), k->softmax(b, n, 2, 0.7f, n / 2));
     BOTH("layer_norm", ref->layer_norm(x, y, x, n, 1e-5f, a), k->layer_norm(x, y, x, n, 1e-5f, b));
     BOTH("layer_norm in place", ref->layer_norm(a, y, y, n, 1e-6f, a), k->layer_norm(b, y, y, n, 1e-6f, b));
     if (n % 2 == 0) {
@@ -461,18 +499,106 @@ static void check_exp(const struct kern *ref, const struct kern *k)
 
 /* --- attention --- */
 
-static void check_attn(const struct kern *ref, const struct kern *k, int dim, int n_q, int len, bool f32, enum kind kind)
+static const char *const kv_name[] = { [KERN_KV_F16] = "F16", [KERN_KV_F32] = "F32", [KERN_KV_Q8_0] = "Q8_0" };
+
+static double half_at(const unsigned char *p)
+{
+    uint16_t h;
+    memcpy(&h, p, 2);
+    return (double)half_to_f32(h);
+}
+
+/* Component c of the key or value in slot t of a page, by the words of kern.h and the picture of kern_pack.c. */
+static double kv_at(const unsigned char *kv, enum kern_kv type, int dim, int t, int c, bool value)
+{
+    size_t at = value ? (size_t)(dim * KERN_PAGE_TOK + t * kern_dim_pad(dim) + c) : (size_t)(c * KERN_PAGE_TOK + t);
+    float  f;
+
+    if (type == KERN_KV_F16) return half_at(kv + 2 * at);
+    if (type == KERN_KV_F32) {
+        memcpy(&f, kv + 4 * at, 4);
+        return (double)f;
+    }
+    size_t panel = (size_t)((dim + 63) / 64) * 1088; // of keys: 64 columns are 16 lines and 2 * 16 scales
+    if (value) {
+        const unsigned char *b = kv + 2 * panel + (size_t)(c / 32) * 1088;
+        return half_at(b + 1024 + 2 * t) * (double)(int8_t)b[32 * t + c % 32];
+    }
+    const unsigned char *b = kv + (size_t)(t / 16) * panel + (size_t)(c / 64) * 1088;
+    int line = c % 64 / 4;
+    return half_at(b + 1024 + 32 * (c % 64 / 32) + 2 * (t % 16)) * (double)(b[64 * line + 4 * (t % 16) + c % 4] - 128);
+}
+
+/* What kv_put kept of a key or value, against the error that kern.h states: half a step of the block's scale (and
+ * the roundings of x * (1 / d), below 2^-22 of 127 steps), or a rounding to f16. */
+static void check_kept(const unsigned char *kv, enum kern_kv type, int dim, int t, const float *x, bool value)
+{
+    for (int c = 0; c < dim; c++) {
+        double amax = 0, bound = 0, v = (double)x[c];
+        for (int i = c / 32 * 32; i < dim && i < c / 32 * 32 + 32; i++) amax = fmax(amax, fabs((double)x[i]));
+        if (type == KERN_KV_F16) bound = fmax(fabs(v) * 0x1p-11, 0x1p-25);
+        if (type == KERN_KV_Q8_0) bound = amax / 127 * (1 + 0x1p-11) * (0.5 + 127 * 0x1p-22) + 128 * 0x1p-25;
+        close_to("a kept value", kv_at(kv, type, dim, t, c, value), v, bound);
+    }
+}
+
+/* Attention over Q8_0 pages against attention over what was put into them. A score is off by at most
+ *   scale * sum(|q| * step of its key's block / 2 + |kept key| * step of the query's block / 2)
+ * (a softcap's slope is at most 1); with all scores within `off`, weights change by a factor between exp(-2 off) and
+ * exp(2 off), so an output by at most (exp(2 off) - 1) * max |v| and half the largest step of the values. `near` is
+ * for f32. */
+static void check_kept_attn(const struct kern_attn *a, int i, const float *keys, const float *vals, double near)
+{
+    int    dim = a->head_dim, lo = a->lo[i], hi = a->hi[i];
+    double w[256], off = 0, top = a->sink ? (double)a->sink[i] : -INFINITY, sum = 0, v_max = 0, v_step = 0;
+
+    for (int t = lo; t < hi; t++) {
+        double s = 0, wrong = 0;
+        for (int b = 0; b < dim; b += 32) {
+            double k_max = 0, q_max = 0, q_sum = 0, k_sum = 0, v_top = 0;
+            for (int c = b; c < b + 32; c++) {
+                double k = (double)keys[t * dim + c], q = (double)a->q[i][c], v = fabs((double)vals[t * dim + c]);
+                s += k * q;
+                k_max = fmax(k_max, fabs(k));
+                q_max = fmax(q_max, fabs(q));
+                q_sum += fabs(q);
+                k_sum += fabs(k);
+                v_top = fmax(v_top, v);
+            }
+            double k_step = k_max / 127 * (1 + 0x1p-10), q_step = q_max / 127 * (1 + 0x1p-10);
+            wrong += q_sum * k_step / 2 + (k_sum + 32 * k_step / 2) * q_step / 2;
+            v_step = fmax(v_step, v_top / 127 * (1 + 0x1p-10));
+            v_max = fmax(v_max, v_top);
+        }
+        s *= (double)a->scale;
+        if (a->softcap > 0) s = (double)a->softcap * tanh(s / (double)a->softcap);
+        w[t] = s;
+        top = fmax(top, s);
+        off = fmax(off, (double)a->scale * wrong);
+    }
+    for (int t = lo; t < hi; t++) sum += w[t] = exp(w[t] - top);
+    if (a->sink) sum += exp((double)a->sink[i] - top);
+    for (int c = 0; c < dim; c++) {
+        double o = 0;
+        for (int t = lo; t < hi; t++) o += w[t] / sum * (double)vals[t * dim + c];
+        close_to("attention over Q8_0 pages", (double)a->out[i][c], o, (exp(2 * off) - 1) * v_max + v_step / 2 + near);
+    }
+}
+
+static void check_attn(const struct kern *ref, const struct kern *k, int dim, int n_q, int len, enum kern_kv type,
+                       enum kind kind)
 {
     enum { PAGES = 8 };
-    size_t kv_bytes = kern_kv_bytes(dim, f32), row = (size_t)dim * sizeof(float);
-    int    pad = kern_dim_pad(dim);
+    size_t kv_bytes = kern_kv_bytes(dim, type), row = (size_t)dim * sizeof(float);
+    size_t scratch_bytes = kern_attn_floats(n_q, dim, type) * sizeof(float);
     unsigned char *kv[2];
     int32_t page[PAGES] = { 5, 0, 7, 2, 1, 6, 3, 4 };
     float  *q = guarded(row * (size_t)n_q), *out[2], *key = guarded(row), *val = guarded(row);
-    float  *scratch = guarded((size_t)n_q * (size_t)pad * sizeof(float));
+    float  *scratch = guarded(scratch_bytes);
+    float  *keys = guarded(row * (size_t)len), *vals = guarded(row * (size_t)len);
     char    what[128];
 
-    snprintf(what, sizeof what, "attention %d heads of %d, %d positions, %s, %s", n_q, dim, len, f32 ? "F32" : "F16",
+    snprintf(what, sizeof what, "attention %d heads of %d, %d positions, %s, %s", n_q, dim, len, kv_name[type],
              kind_name[kind]);
     for (int s = 0; s < 2; s++) { // slots nobody wrote hold NaNs
         kv[s] = guarded(kv_bytes * PAGES);
@@ -482,13 +608,18 @@ static void check_attn(const struct kern *ref, const struct kern *k, int dim, in
     for (int t = 0; t < len; t++) {
         values(key, (size_t)dim, kind);
         values(val, (size_t)dim, kind);
+        memcpy(keys + t * dim, key, row);
+        memcpy(vals + t * dim, val, row);
         for (int s = 0; s < 2; s++)
-            (s ? k : ref)->kv_put(key, val, dim, f32, kv[s] + kv_bytes * (size_t)page[t / KERN_PAGE_TOK],
+            (s ? k : ref)->kv_put(key, val, dim, type, kv[s] + kv_bytes * (size_t)page[t / KERN_PAGE_TOK],
                                   t % KERN_PAGE_TOK);
+        const unsigned char *p = kv[0] + kv_bytes * (size_t)page[t / KERN_PAGE_TOK];
+        if (kind == MILD) check_kept(p, type, dim, t % KERN_PAGE_TOK, key, false);
+        if (kind == MILD) check_kept(p, type, dim, t % KERN_PAGE_TOK, val, true);
     }
-    if (kind != SPECIAL && memcmp(kv[0], kv[1], kv_bytes * PAGES)) FAIL("%s, %s: kv_put differs", what, k->name);
+    if ((kind != SPECIAL || type == KERN_KV_Q8_0) && memcmp(kv[0], kv[1], kv_bytes * PAGES)) FAIL("%s, %s: kv_put differs", what, k->name);
     values(q, (size_t)n_q * (size_t)dim, kind);
-    struct kern_attn a = { .page_bytes = kv_bytes, .page = page, .head_dim = dim, .f32 = f32, .n_q = n_q,
+    struct kern_attn a = { .page_bytes = kv_bytes, .page = page, .head_dim = dim, .type = type, .n_q = n_q,
                            .scale = (float)(1 / sqrt(dim)), .scratch = scratch };
     float sink[KERN_ATTN_Q];
     values(sink, KERN_ATTN_Q, kind);
@@ -519,19 +650,19 @@ static void check_attn(const struct kern *ref, const struct kern *k, int dim, in
         same_bits("attention of one row", k->name, key, out[0] + (size_t)i * (size_t)dim, (size_t)dim);
     }
 
-    /* double precision. Scores of dim fma's are off by dim * 2^-24 * |q||k|, which exp turns into a relative
+    /* double precision, with the query as the kernel has it (in 8 bits for Q8_0). Scores of dim fma's are off by dim * 2^-24 * |q||k|, which exp turns into a relative
      * error; sums of len weights and products add len * 2^-23 each. */
     for (int i = 0; kind == MILD && i < n_q; i++) {
         double w[PAGES * KERN_PAGE_TOK], sum = 0, top = a.sink ? (double)sink[i] : -INFINITY;
+        struct kern_q8 q8[16];
+        if (type == KERN_KV_Q8_0) ref->quant_q8(a.q[i], dim, q8);
         for (int pass = 0; pass < 2; pass++)
             for (int t = a.lo[i]; t < a.hi[i]; t++) {
                 const unsigned char *p = kv[0] + kv_bytes * (size_t)page[t / KERN_PAGE_TOK];
                 double s = 0;
-                for (int c = 0; c < dim; c++) {
-                    size_t at = (size_t)(c * KERN_PAGE_TOK + t % KERN_PAGE_TOK);
-                    s += (double)a.q[i][c] * (double)(f32 ? ((const float *)(const void *)p)[at]
-                                                          : half_to_f32(((const uint16_t *)(const void *)p)[at]));
-                }
+                for (int c = 0; c < dim; c++)
+                    s += (type == KERN_KV_Q8_0 ? (double)q8[c / 32].d * q8[c / 32].q[c % 32] : (double)a.q[i][c]) *
+                         kv_at(p, type, dim, t % KERN_PAGE_TOK, c, false);
                 s *= (double)a.scale;
                 if (a.softcap > 0) s = (double)a.softcap * tanh(s / (double)a.softcap);
                 if (pass == 0 && s > top) top = s;
@@ -542,13 +673,17 @@ static void check_attn(const struct kern *ref, const struct kern *k, int dim, in
             double o = 0;
             for (int t = a.lo[i]; t < a.hi[i]; t++) {
                 const unsigned char *p = kv[0] + kv_bytes * (size_t)page[t / KERN_PAGE_TOK];
-                size_t at = (size_t)(dim * KERN_PAGE_TOK + t % KERN_PAGE_TOK * pad + c);
-                o += w[t] / sum * (double)(f32 ? ((const float *)(const void *)p)[at]
-                                               : half_to_f32(((const uint16_t *)(const void *)p)[at]));
+                o += w[t] / sum * kv_at(p, type, dim, t % KERN_PAGE_TOK, c, true);
             }
             close_to(what, (double)out[0][i * dim + c], o, (2 * dim + 3 * len + 64) * 0x1p-23);
         }
     }
+    for (int i = 0; kind == MILD && type == KERN_KV_Q8_0 && i < n_q; i++) {
+        a.out[i] = out[0] + (size_t)i * (size_t)dim;
+        check_kept_attn(&a, i, keys, vals, (2 * dim + 3 * len + 64) * 0x1p-23);
+    }
+    unguard(keys, row * (size_t)len);
+    unguard(vals, row * (size_t)len);
     for (int s = 0; s < 2; s++) {
         unguard(kv[s], kv_bytes * PAGES);
         unguard(out[s], row * (size_t)n_q);
@@ -556,7 +691,7 @@ static void check_attn(const struct kern *ref, const struct kern *k, int dim, in
     unguard(q, row * (size_t)n_q);
     unguard(key, row);
     unguard(val, row);
-    unguard(scratch, (size_t)n_q * (size_t)pad * sizeof(float));
+    unguard(scratch, scratch_bytes);
 }
 
 static void check_all(const struct kern *ref, const struct kern *k)
@@ -568,11 +703,12 @@ static void check_all(const struct kern *ref, const struct kern *k)
     for (int n = 128; n <= 4096; n += 32 * (1 + (int)rng_below(&rng, 20)))
         for (enum kind kind = MILD; kind <= SPECIAL; kind++) check_rows(ref, k, n, kind);
     check_exp(ref, k);
-    static const int dims[] = { 2, 6, 8, 16, 30, 32, 48, 64, 80, 128, 256 };
+    static const int dims[] = { 2, 6, 8, 16, 30, 32, 48, 64, 80, 96, 128, 256 };
     for (size_t d = 0; d < ARRAY_LEN(dims); d++)
-        for (int round = 0; round < 6; round++)
-            check_attn(ref, k, dims[d], 1 + (int)rng_below(&rng, KERN_ATTN_Q), 1 + (int)rng_below(&rng, 250), round & 1,
-                       (enum kind)(round / 2));
+        for (int round = 0; round < 9; round++)
+            if (round % 3 != KERN_KV_Q8_0 || dims[d] % KERN_BLOCK == 0)
+                check_attn(ref, k, dims[d], 1 + (int)rng_below(&rng, KERN_ATTN_Q), 1 + (int)rng_below(&rng, 250),
+                           (enum kern_kv)(round % 3), (enum kind)(round / 3));
     printf("%-8s %" PRIu64 " values equal plain C bit for bit (seed %" PRIu64 ")\n", k->name, n_compared, seed);
 }
 
@@ -617,20 +753,20 @@ static void bench_gemm(const struct kern *ref, const struct kern *k, enum kern_t
     printf("%-8s %-5s %5d x %5d x %3d  %8.1f Gop/s %6.1f GB/s  %6.0f x plain C\n", k->name, type_name[t], rows, cols,
            n_tok, 2e-3 * rows * cols * n_tok / us, (double)x.bytes / us / 1e3, slow / us);
     unguard(out, bytes);
-    unguard(in.p, in.bytes);
+    inputs_free(&in);
     matrix_free(&x);
 }
 
-static void bench_attn(const struct kern *k, int dim, int n_q, int len)
+static void bench_attn(const struct kern *k, int dim, int n_q, int len, enum kern_kv type)
 {
-    size_t  kv_bytes = kern_kv_bytes(dim, false);
+    size_t  kv_bytes = kern_kv_bytes(dim, type), scratch_bytes = kern_attn_floats(n_q, dim, type) * sizeof(float);
     int     pages = (len + KERN_PAGE_TOK - 1) / KERN_PAGE_TOK, reps = 4;
     unsigned char *kv = guarded(kv_bytes * (size_t)pages);
     int32_t *page = guarded((size_t)pages * sizeof *page);
     float   *q = guarded((size_t)(n_q * dim) * sizeof(float)), *out = guarded((size_t)(n_q * dim) * sizeof(float));
-    float   *scratch = guarded((size_t)(n_q * kern_dim_pad(dim)) * sizeof(float));
-    struct kern_attn a = { .kv = kv, .page_bytes = kv_bytes, .page = page, .head_dim = dim, .n_q = n_q, .scale = 0.1f,
-                           .scratch = scratch };
+    float   *scratch = guarded(scratch_bytes);
+    struct kern_attn a = { .kv = kv, .page_bytes = kv_bytes, .page = page, .head_dim = dim, .type = type, .n_q = n_q,
+                           .scale = 0.1f, .scratch = scratch };
     double  us;
 
     values(q, (size_t)(n_q * dim), MILD);
@@ -641,13 +777,13 @@ static void bench_attn(const struct kern *k, int dim, int n_q, int len)
         a.hi[i] = len;
     }
     BEST_OF(us, k->attn(&a));
-    printf("%-8s attention %2d rows of %3d over %5d positions  %8.1f Gop/s %6.1f GB/s\n", k->name, n_q, dim, len,
-           4e-3 * dim * n_q * len / us, (double)(kv_bytes * (size_t)pages) / us / 1e3);
+    printf("%-8s attention %2d rows of %3d over %5d positions, %-4s  %7.1f us %8.1f Gop/s %6.1f GB/s\n", k->name, n_q,
+           dim, len, kv_name[type], us, 4e-3 * dim * n_q * len / us, (double)(kv_bytes * (size_t)pages) / us / 1e3);
     unguard(kv, kv_bytes * (size_t)pages);
     unguard(page, (size_t)pages * sizeof *page);
     unguard(q, (size_t)(n_q * dim) * sizeof(float));
     unguard(out, (size_t)(n_q * dim) * sizeof(float));
-    unguard(scratch, (size_t)(n_q * kern_dim_pad(dim)) * sizeof(float));
+    unguard(scratch, scratch_bytes);
 }
 
 static void bench_rows(const struct kern *ref, const struct kern *k)
@@ -687,9 +823,11 @@ static void bench_all(const struct kern *ref, const struct kern *k)
         bench_gemm(ref, k, t, 3072, 1024, 480);
         bench_gemm(ref, k, t, 1024, 3072, 480);
     }
-    bench_attn(k, 128, 2, 2048);
-    bench_attn(k, 128, 32, 2048);
-    bench_attn(k, 64, 3, 2048);
+    for (enum kern_kv type = KERN_KV_F16; type <= KERN_KV_Q8_0; type++) {
+        bench_attn(k, 128, 2, 2048, type);
+        bench_attn(k, 128, 32, 2048, type);
+        bench_attn(k, 64, 3, 2048, type);
+    }
     bench_rows(ref, k);
 }
 
@@ -709,7 +847,7 @@ int main(int argc, char **argv)
     }
     rng_seed(&rng, seed);
     kern_init(&ref, 0);
-    static const char *const levels[] = { "ref", "avx2", "avx512" };
+    static const char *const levels[] = { "ref", "avx2", "avx512", "neon", "dotprod", "i8mm" };
     for (size_t i = 0; i < ARRAY_LEN(levels); i++) {
         unsigned flags;
         if (cpu_features(levels[i], &flags, NULL)) {

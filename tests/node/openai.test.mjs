@@ -3,27 +3,14 @@ import assert from "node:assert/strict";
 import http from "node:http";
 import { test } from "node:test";
 import OpenAI from "openai";
+import { HELLO, embeddingModel, kinds, noting, occupy, running, says, tiny, url } from "./common.mjs";
 
-const url = process.env.CURLEW_URL;
 const story = process.env.CURLEW_STORY;
 const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: "none", maxRetries: 0, timeout: 30000 });
-const says = (content) => [{ role: "user", content }];
-const HELLO = "Hello there, €!";
-const kinds = ["forward", "generate"];
 const weather = {
   type: "function",
   function: { name: "weather", parameters: { type: "object", properties: { city: { type: "string" } } } },
 };
-
-async function running(n) {
-  const end = Date.now() + 20000;
-  for (;;) {
-    const health = await (await fetch(`${url}/health`)).json();
-    if (health.running === n) return;
-    assert.ok(Date.now() < end, `${health.running} requests run, not ${n}`);
-    await new Promise((r) => setTimeout(r, 5));
-  }
-}
 
 async function fails(promise, type, check) {
   const err = await promise.then(() => assert.fail("no error"), (e) => e);
@@ -100,6 +87,22 @@ for (const model of kinds) {
     assert.ok(next.choices[0].message);
   });
 
+  test(`${model}: runTools through a whole conversation`, async () => {
+    for (const stream of [false, true]) {
+      const calls = [];
+      const own = { type: "function", function: { ...weather.function, parse: JSON.parse, function: (input) => {
+        calls.push(input);
+        return "31 degrees";
+      } } };
+      const runner = client.chat.completions.runTools({ model, messages: says("call"), tools: [own], stream });
+      assert.equal(await runner.finalContent(), "It is warm.");
+      assert.deepEqual(calls, [{ city: "Lagos" }]);
+      assert.deepEqual(runner.messages.map((m) => m.role), ["user", "assistant", "tool", "assistant"]);
+      assert.equal(runner.messages[2].tool_call_id, runner.messages[1].tool_calls[0].id);
+      assert.ok((await runner.totalUsage()).total_tokens >= 0);
+    }
+  });
+
   test(`${model}: abort in mid-stream`, async () => {
     await running(0);
     const stream = await client.chat.completions.create({ model, messages: says("endless"), stream: true });
@@ -139,7 +142,7 @@ for (const model of kinds) {
 test("models", async () => {
   const ids = [];
   for await (const m of client.models.list()) ids.push(m.id);
-  assert.deepEqual(ids.filter((id) => id !== story).sort(), ["forward", "generate"]);
+  assert.deepEqual(ids.filter((id) => id !== story && id !== tiny).sort(), ["forward", "generate"]);
   const one = await client.models.retrieve("forward");
   assert.equal(one.object, "model");
   assert.equal(one.owned_by, "curlew");
@@ -158,8 +161,7 @@ test("bad requests", async () => {
   await fails(create({ messages: says("x".repeat(10000)) }), OpenAI.BadRequestError,
     { status: 400, code: "context_length_exceeded" });
   await fails(create({ stream: true, max_tokens: 0 }), OpenAI.BadRequestError, { status: 400, param: "max_tokens" });
-  await fails(client.embeddings.create({ model: "forward", input: "x" }), OpenAI.NotFoundError,
-    { status: 404, code: "unknown_url" });
+  await fails(client.files.list(), OpenAI.NotFoundError, { status: 404, code: "unknown_url" });
 });
 
 // Every attempt of a client with its own default of two retries, counted on the way.
@@ -216,6 +218,23 @@ test("completions", async () => {
   assert.equal(text, HELLO);
 });
 
+test("embeddings", async () => {
+  for (const model of kinds) {
+    const ask = { model, input: ["a", "ab", "abcd"] }; // the state of a byte b has a 1 at b % 4
+    const raw = await client.embeddings.create(ask); // the client asks for base64 and decodes it
+    const half = Math.SQRT1_2;
+    const want = [[0, 1, 0, 0], [0, half, half, 0], [0.5, 0.5, 0.5, 0.5]];
+    raw.data.forEach((d, i) => d.embedding.forEach((v, k) => assert.ok(Math.abs(v - want[i][k]) < 1e-7, `${v}`)));
+    assert.deepEqual(raw.data.map((d) => d.index), [0, 1, 2]);
+    assert.deepEqual(raw.usage, { prompt_tokens: 7, total_tokens: 7 });
+    const plain = await client.embeddings.create({ ...ask, encoding_format: "float", dimensions: 2 });
+    assert.deepEqual(plain.data[0].embedding, [0, 1]);
+    await fails(client.embeddings.create({ ...ask, dimensions: 5 }), OpenAI.BadRequestError, { param: "dimensions" });
+  }
+  const tokens = await client.embeddings.create({ model: "forward", input: [[97], [97, 98]] });
+  assert.deepEqual(tokens.data.map((d) => d.embedding.length), [4, 4]);
+});
+
 test("logprobs", async () => {
   const ask = { model: "forward", messages: says("Hi"), logprobs: true, top_logprobs: 3 };
   const whole = await client.chat.completions.create(ask);
@@ -236,4 +255,39 @@ test("a real model", { skip: story ? false : "no shared weights" }, async () => 
   assert.deepEqual(many.map((r) => r.choices[0].text), Array(4).fill(whole));
   const chat = await client.chat.completions.stream({ model: story, messages: says("Hi"), max_tokens: 10 }).finalChatCompletion();
   assert.equal(chat.choices[0].finish_reason, "length");
+});
+
+test("what is refused for a while is asked again, after the time that the server names", async () => {
+  const free = await occupy();
+  const { attempts, fetch } = noting(free);
+  const patient = new OpenAI({ baseURL: `${url}/v1`, apiKey: "none", fetch });
+  const r = await patient.chat.completions.create({ model: "generate", messages: says("Hi") });
+  assert.equal(r.choices[0].message.content, HELLO);
+  assert.deepEqual(attempts, [{ status: 503, retryAfter: "1" }, { status: 200, retryAfter: null }]);
+});
+
+test("the bundled model calls a tool and uses its answer", async () => {
+  const calls = [];
+  const runner = client.chat.completions.runTools({
+    model: tiny, messages: says("Do I need an umbrella in Gaple?"), temperature: 0, stream: true,
+    tools: [{ type: "function", function: {
+      name: "get_weather", description: "Shows the weather of a place",
+      parameters: { type: "object", properties: { location: { type: "string" } }, required: ["location"] },
+      parse: JSON.parse,
+      function: (input) => {
+        calls.push(input);
+        return { weather: "rain", degrees: 12 };
+      },
+    } }],
+  });
+  assert.match(await runner.finalContent(), /rain/);
+  assert.deepEqual(calls, [{ location: "Gaple" }]);
+});
+
+test("embeddings", async (t) => {
+  const model = await embeddingModel();
+  if (!model) return t.skip("no model of this server answers /v1/embeddings");
+  const r = await client.embeddings.create({ model, input: ["Hi", "there"] }); // asks for base64 by itself
+  assert.deepEqual(r.data.map((d) => d.index), [0, 1]);
+  assert.ok(r.data[0].embedding.length > 0 && r.data[0].embedding.every(Number.isFinite));
 });

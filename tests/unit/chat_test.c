@@ -22,6 +22,7 @@ static struct chat_req sample_req(void)
     static const struct str       stop[]   = { STR("x"), STR("\n\n") };
     static const struct chat_bias bias[]   = { { 5, -100 }, { 6, 1.5f } };
     static const int32_t          prompt[] = { 1, 2, 300000 };
+    static const struct chat_file extra[]  = { { STR("a.c"), STR("int a;") } };
     struct chat_req               r;
 
     chat_req_init(&r);
@@ -37,6 +38,11 @@ static struct chat_req sample_req(void)
     r.params.order[0] = CHAT_SAMPLER_TEMPERATURE, r.params.n_order = 1;
     r.n_choice = 3, r.n_max = 77, r.stop = stop, r.n_stop = 2;
     r.logprobs = true, r.n_top = 4;
+    r.fill = true, r.suffix = STR(" end"), r.extra = extra, r.n_extra = 1;
+    r.keep_stop = true, r.n_min = 3, r.stop_tok = prompt, r.n_stop_tok = 2;
+    r.breaker = stop, r.n_breaker = 2, r.own_breakers = true;
+    r.cache_key = STR("key"), r.cache_salt = STR("salt"), r.client = 1ull << 63;
+    r.context_shift = CHAT_SHIFT_ON, r.n_keep = -1;
     return r;
 }
 
@@ -67,6 +73,11 @@ static void request_round_trip(void **state)
     assert_str(got.stop[1], "\n\n");
     assert_str(got.documents, "[{}]");
     assert_true(!got.add_prompt && got.continue_final);
+    assert_str(got.extra[0].text, "int a;");
+    assert_true(got.fill && got.keep_stop && got.own_breakers && got.n_min == 3 && got.stop_tok[1] == 2);
+    assert_str(got.cache_key, "key");
+    assert_str(got.cache_salt, "salt");
+    assert_true(got.client == 1ull << 63 && got.context_shift == CHAT_SHIFT_ON && got.n_keep == -1);
     chat_req_pack(&again, &got);
     assert_true(str_eq(buf_text(&b), buf_text(&again)));
 
@@ -99,6 +110,7 @@ static void request_bent(void **state)
             arena_clear(&a);
             if (chat_req_unpack(buf_text(&b), &a, &got, &e) == 0) {
                 assert_in_range(got.n_choice, 1, LIM_CHOICES);
+                assert_true(got.context_shift <= CHAT_SHIFT_ON && got.n_keep >= -1);
                 assert_true(got.n_stop <= LIM_STOPS && got.n_top <= LIM_TOP_LOGPROBS && got.n_max >= -1);
                 for (int m = 0; m < got.n_msg; m++) assert_true(got.msg[m].role < CHAT_ROLES);
             } else {
@@ -215,7 +227,7 @@ static void questions_and_answers(void **state)
 static void description(void **state)
 {
     (void)state;
-    struct chat_info i = { STR("cpu"), STR("llama"), STR("Q8_0"), STR("bpe"), 512, 512, 8, 1000, 1, 2, 3, 5, STR("fp_1") };
+    struct chat_info i = { STR("cpu"), STR("llama"), STR("Q8_0"), STR("bpe"), 512, 512, 8, 1000, 1, 2, 3, 5, STR("fp_1"), 384 };
     struct chat_info got;
     struct arena     a;
     struct buf       b;
@@ -237,12 +249,59 @@ static void description(void **state)
     buf_release(&b);
 }
 
+/* Texts to embed: what they are comes through, a list without its kind or a kind without its list does not. */
+static void inputs(void **state)
+{
+    (void)state;
+    static const int32_t           tok[] = { 7, 9 };
+    static const struct chat_input in[]  = { { STR("one"), NULL, 0 }, { STR(""), tok, 2 } };
+    const unsigned char            half[4] = { 0, 0, 0, 0x3f }; // 0.5
+    struct chat_req                r, got;
+    struct arena                   a;
+    struct buf                     b;
+    struct err                     e;
+
+    arena_init(&a, MIB(1));
+    buf_init(&b, MIB(1));
+    chat_req_init(&r);
+    r.kind = CHAT_KIND_EMBED, r.input = in, r.n_input = 2, r.n_dim = 64;
+    chat_req_pack(&b, &r);
+    assert_ok(chat_req_unpack(buf_text(&b), &a, &got, &e));
+    assert_int_equal(got.n_input, 2);
+    assert_str(got.input[0].text, "one");
+    assert_true(got.input[1].n_tok == 2 && got.input[1].tok[1] == 9 && got.n_dim == 64);
+    for (size_t n = 0; n < b.n; n++)
+        assert_err(chat_req_unpack((struct str){ b.p, n }, &a, &got, &e), ERR_PROTOCOL, "malformed");
+    for (int i = 0; i < 2; i++) {
+        buf_clear(&b);
+        r.kind    = i ? CHAT_KIND_RANK : CHAT_KIND_TEXT;
+        r.n_input = i ? 0 : 2;
+        chat_req_pack(&b, &r);
+        assert_err(chat_req_unpack(buf_text(&b), &a, &got, &e), ERR_PROTOCOL, "malformed");
+    }
+
+    struct chat_event ev = { .kind = CHAT_EV_VECTOR, .index = 3, .text = { (const char *)half, 4 } }, back;
+    buf_clear(&b);
+    chat_event_pack(&b, &ev);
+    struct unpack u = unpack_init(buf_text(&b));
+    assert_true(chat_event_unpack(&u, &back, NULL, 0) && unpack_done(&u));
+    assert_true(back.index == 3 && str_eq(back.text, ev.text));
+    ev.text.n = 3; // no whole number of values
+    buf_clear(&b);
+    chat_event_pack(&b, &ev);
+    u = unpack_init(buf_text(&b));
+    assert_false(chat_event_unpack(&u, &back, NULL, 0));
+    arena_release(&a);
+    buf_release(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(request_round_trip), cmocka_unit_test(request_bent),
         cmocka_unit_test(request_out_of_memory), cmocka_unit_test(events),
         cmocka_unit_test(questions_and_answers), cmocka_unit_test(description),
+        cmocka_unit_test(inputs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,6 +31,7 @@ static int try_open(struct model *m, const char *path, const char *level, int n_
     const struct engine_file file = { .name = strrchr(path, '/') + 1, .fd = m->fd, .size = (uint64_t)st.st_size };
     const struct engine_conf conf = {
         .file = &file, .n_file = 1, .n_thread = n_thread, .n_ctx = n_ctx, .n_seq = n_seq, .n_batch = n_batch,
+        .kv_type = strstr(path, "kvq8") ? ENGINE_KV_Q8_0 : ENGINE_KV_F16,
     };
     m->en = NULL;
     int rc = engine_cpu.open(&conf, &m->en, e);
@@ -60,7 +61,8 @@ static void done(struct model *m)
 static void run(struct model *m, const int32_t *tok, int n_tok, int pos, const int32_t *page, int n_logits)
 {
     struct err e = { 0 };
-    const struct engine_run   r = { tok, n_tok, pos, page, n_logits };
+    /* page also for layers with a window: so many that they need not be let go */
+    const struct engine_run   r = { tok, n_tok, pos, page, n_logits, page };
     const struct engine_batch b = { &r, 1 };
     assert_ok(engine_cpu.forward(m->en, &b, &e));
 }
@@ -261,8 +263,8 @@ static void gpt2(void **state)
 
 static const char *const own[] = {
     "llama-blocks", "llama-f32", "llama-yarn", "llama-experts", "qwen2-rare", "qwen3-half", "qwen3moe-blocks",
-    "gemma2-blocks", "gemma3-f32", "phi3-long", "phi3-short", "granite-blocks", "smollm3-half", "gpt2-f32",
-    "starcoder2-blocks", "gpt-oss-half",
+    "gemma2-blocks", "gemma3-f32", "gemma3-window", "phi3-long", "phi3-short", "granite-blocks", "smollm3-half", "gpt2-f32",
+    "starcoder2-blocks", "gpt-oss-half", "gpt-oss-mxfp4", "qwen3-kvq8", "gemma2-kvq8", // the last two: keys and values in 8 bits
 };
 
 static char *own_path(char buf[4096], const char *name, const char *ext)
@@ -283,20 +285,21 @@ static void own_logits(void **state)
     for (size_t i = 0; i < ARRAY_LEN(own); i++) {
         struct err e = { 0 };
         struct json_doc *d;
-        int32_t tok[16];
+        int32_t tok[90];
         static const int32_t page[3] = { 2, 0, 1 };
         size_t  size;
         char   *text = unit_read(own_path(path, own[i], "json"), &size);
         assert_non_null(text);
         assert_ok(json_parse((struct str){ text, size }, NULL, &d, &e));
-        int    n = tokens(json_get(json_root(d), "tokens"), tok, 16);
+        int    n = tokens(json_get(json_root(d), "tokens"), tok, 90);
         int    n_ctx = (int)json_int(json_get(json_root(d), "n_ctx"));
         double widest = 0;
         for (size_t k = 0; k < ARRAY_LEN(levels); k++) {
             if (!has_level(levels[k])) continue;
-            struct model m = must_open(own_path(path, own[i], "gguf"), levels[k], 2, n_ctx, 3, 16);
+            struct model m = must_open(own_path(path, own[i], "gguf"), levels[k], 2, n_ctx, 3, 90);
             assert_int_equal(m.info.n_ctx, n_ctx ? n_ctx : 96);
             assert_true(str_starts(str_c(own[i]), str_c(m.info.arch)));
+            assert_string_equal(m.info.kv_type, strstr(own[i], "kvq8") ? "Q8_0" : !strcmp(m.info.quant, "F32") ? "F32" : "F16");
             run(&m, tok, n, 0, page, n);
             for (int p = 0; p < n; p++) {
                 const struct json *want = json_at(json_get(json_root(d), "logits"), (size_t)p);
@@ -373,7 +376,7 @@ static void in_company(struct model *m, struct plan_seq *s, const float *want, s
             int n = rng_below(r, 3) ? 1 + (int)rng_below(r, (uint64_t)most) : 1;
             seq[n_run] = i;
             run[n_run++] = (struct engine_run){ s[i].tok + s[i].at, n, s[i].at, s[i].page,
-                                                (int)rng_below(r, (uint64_t)n + 1) };
+                                                (int)rng_below(r, (uint64_t)n + 1), s[i].page };
             room -= n;
         }
         if (!n_run) continue;
@@ -475,14 +478,13 @@ static void every_allocation_fails(void **state)
 }
 
 /* A copied page continues as the original does; whoever shared it does not notice. */
-static void copied_page(void **state)
+static void copied_page_of(const char *model)
 {
-    (void)state;
     char  path[4096];
     float want[2][24];
     int32_t tok[64];
     static const int32_t a[2] = { 0, 1 }, b[2] = { 0, 2 }; // page 0 is shared, 1 is copied to 2
-    struct model m = must_open(own_path(path, "llama-blocks", "gguf"), NULL, 1, 64, 2, 64);
+    struct model m = must_open(own_path(path, model, "gguf"), NULL, 1, 64, 2, 64);
 
     for (int i = 0; i < 64; i++) tok[i] = (i * 7 + 1) % 24;
     run(&m, tok, 45, 0, a, 0);
@@ -497,6 +499,39 @@ static void copied_page(void **state)
     assert_memory_equal(engine_cpu.logits(m.en, 0), want[0], sizeof want[0]);
     assert_memory_not_equal(want[0], want[1], sizeof want[0]);
     done(&m);
+}
+
+static void copied_page(void **state)
+{
+    (void)state;
+    copied_page_of("llama-blocks");
+    copied_page_of("qwen3-kvq8");
+}
+
+/* Heads of 20 values are no whole blocks: the engine keeps f16 and says so. Where they are, a page takes 34 bytes
+ * for 32 values instead of 64. */
+static void kv_type(void **state)
+{
+    (void)state;
+    struct err   e = { 0 };
+    struct model m;
+    char         path[4096];
+    struct stat  st;
+
+    for (int q8 = 0; q8 < 2; q8++)
+        for (int fits = 0; fits < 2; fits++) {
+            own_path(path, fits ? "qwen3-kvq8" : "qwen3-half", "gguf");
+            m.fd = open(path, O_RDONLY | O_CLOEXEC);
+            assert_true(m.fd >= 0 && fstat(m.fd, &st) == 0);
+            const struct engine_file file = { "a.gguf", m.fd, (uint64_t)st.st_size };
+            const struct engine_conf conf = { .file = &file, .n_file = 1, .n_thread = 1, .n_ctx = 64, .n_seq = 1,
+                                              .n_batch = 8, .kv_type = q8 ? ENGINE_KV_Q8_0 : ENGINE_KV_F16 };
+            assert_ok(engine_cpu.open(&conf, &m.en, &e));
+            engine_cpu.info(m.en, &m.info);
+            assert_string_equal(m.info.kv_type, q8 && fits ? "Q8_0" : "F16");
+            if (fits) assert_int_equal(m.info.kv_bytes, 2 * 32 * 2 * (q8 ? 2 * 34 : 64 * 2));
+            done(&m);
+        }
 }
 
 /* --- hostile files --- */
@@ -572,7 +607,7 @@ static void patched_model(const char *model)
             struct engine_info info;
             engine_cpu.info(en, &info);
             static const int32_t page[2] = { 0, 0 }, tok[2] = { 0, 0 };
-            const struct engine_run   r = { tok, info.n_ctx < 2 ? 1 : 2, 0, page, 1 };
+            const struct engine_run   r = { tok, info.n_ctx < 2 ? 1 : 2, 0, page, 1, page };
             const struct engine_batch b = { &r, 1 };
             assert_ok(engine_cpu.forward(en, &b, &e));
             engine_cpu.close(en);
@@ -646,6 +681,7 @@ int main(void)
         cmocka_unit_test(no_malloc),
         cmocka_unit_test(every_allocation_fails),
         cmocka_unit_test(copied_page),
+        cmocka_unit_test(kv_type),
         cmocka_unit_test(other_families),
         cmocka_unit_test(patched),
         cmocka_unit_test(hostile),

@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include <assert.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -47,6 +48,85 @@ static void put(const char *root, const char *path, const char *text)
     assert_non_null(f);
     fputs(text, f);
     fclose(f);
+}
+
+/* cpu0 and cpu4 are threads of one core, and so on to cpu3 and cpu7. */
+static void put_pairs(const char *root)
+{
+    char path[96], text[32];
+
+    for (int i = 0; i < 8; i++) {
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", i);
+        snprintf(text, sizeof text, "%d,%d\n", i % 4, i % 4 + 4);
+        put(root, path, text);
+    }
+}
+
+static void put_capacity(const char *root, int cpu, const char *text)
+{
+    char path[96];
+
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cpu_capacity", cpu);
+    put(root, path, text);
+}
+
+/* "11110000" of allowed processors: how many cores, and which are strong. */
+static int strong_of(const char *root, const char *allowed, const char *want)
+{
+    bool in[8], out[8];
+
+    for (int i = 0; i < 8; i++) in[i] = allowed[i] == '1';
+    int n = cpu_strong(root, in, 8, out);
+    for (int i = 0; i < 8; i++) assert_int_equal(out[i], want[i] == '1');
+    return n;
+}
+
+static void cores(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/curlew-cores-XXXXXX", cmd[128];
+
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(strong_of(dir, "11111111", "11111111"), 8); // nothing is told: each is a core
+    put_pairs(dir);
+    assert_int_equal(strong_of(dir, "11111111", "11111111"), 4);
+    assert_int_equal(strong_of(dir, "00001111", "00001111"), 4); // second threads, but the first are not ours
+    assert_int_equal(strong_of(dir, "10001100", "10001100"), 2);
+    assert_int_equal(strong_of(dir, "00000001", "00000001"), 1);
+    assert_int_equal(strong_of(dir, "00000000", "00000000"), 0);
+    put(dir, "/sys/devices/cpu_core/cpus", "0,4-5\n"); // Intel: cores 0 and 1 are large
+    assert_int_equal(strong_of(dir, "11111111", "10001100"), 2);
+    assert_int_equal(strong_of(dir, "01110011", "01110011"), 3); // only small ones: they are the strongest
+    for (int i = 0; i < 8; i++) // three clusters: 1024, 900, 300
+        put_capacity(dir, i, i == 3 || i == 7 ? "1024\n" : i == 2 || i == 6 ? "900\n" : "300\n");
+    assert_int_equal(strong_of(dir, "11111111", "00110011"), 2);
+    assert_int_equal(strong_of(dir, "11101110", "00100010"), 1);
+    assert_int_equal(strong_of(dir, "11001100", "11001100"), 2);
+    snprintf(cmd, sizeof cmd, "rm -r %s", dir);
+    assert_int_equal(system(cmd), 0);
+}
+
+/* What the process is allowed is what counts; a machine of equal cores is left alone. */
+static void affinity(void **state)
+{
+    (void)state;
+    cpu_set_t all, one;
+
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    int last = CPU_SETSIZE - 1;
+    while (!CPU_ISSET(last, &all)) last--;
+    CPU_ZERO(&one);
+    CPU_SET(last, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    struct cpu_count n = cpu_count();
+    assert_int_equal(n.n_cpu, 1);
+    assert_int_equal(n.n_core, 1);
+    assert_false(cpu_confine(1));
+    assert_false(cpu_confine(2));
+    CPU_ZERO(&one);
+    assert_int_equal(sched_getaffinity(0, sizeof one, &one), 0);
+    assert_true(CPU_COUNT(&one) == 1 && CPU_ISSET(last, &one));
+    assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
 }
 
 static void quotas(void **state)
@@ -165,6 +245,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(levels),
+        cmocka_unit_test(cores),
+        cmocka_unit_test(affinity),
         cmocka_unit_test(quotas),
         cmocka_unit_test(phases),
         cmocka_unit_test(failures),

@@ -581,6 +581,47 @@ static void penalties_forget(void **state)
     }
 }
 
+/* The prompt counts for the repetition penalty and for DRY, not for frequency and presence. The window
+ * slides over both; who left it was the prompt's or the answer's, as he was when he came. */
+static void prompt_and_answer(void **state)
+{
+    enum { V = 8, WINDOW = 6 };
+    const float        x[V]     = { 2, 2, 2, 2, 2, 2, 2, 2 };
+    const int          prompt[] = { 1, 2, 2, 3 }, answer[] = { 3, 4, 4, 1, 1, 5, 5, 5, 5, 5 };
+    int                all[ARRAY_LEN(prompt) + ARRAY_LEN(answer)], n = 0;
+    struct sample_prob got[V];
+    struct chat_params p = params();
+    (void)state;
+
+    p.repeat_penalty = 2, p.frequency_penalty = 0.5f, p.presence_penalty = 0.25f, p.penalty_last_n = WINDOW;
+    struct sampler *s = make(&p, V, 1);
+    for (size_t i = 0; i < ARRAY_LEN(prompt); i++) sampler_prompt(s, all[n++] = prompt[i]);
+    for (size_t k = 0; k <= ARRAY_LEN(answer); k++) {
+        double want[V], sum = 0;
+        for (int t = 0; t < V; t++) {
+            int seen = 0, said = 0;
+            for (int i = n > WINDOW ? n - WINDOW : 0; i < n; i++) {
+                seen += all[i] == t;
+                said += all[i] == t && i >= (int)ARRAY_LEN(prompt);
+            }
+            want[t] = exp((seen ? 1 : 2) - 0.5 * said - (said ? 0.25 : 0));
+            sum += want[t];
+        }
+        assert_int_equal(dist(s, x, got), V);
+        for (int t = 0; t < V; t++) assert_true(fabs((double)got[t].p - want[t] / sum) < 1e-6);
+        if (k < ARRAY_LEN(answer)) sampler_accept(s, all[n++] = answer[k]);
+    }
+    sampler_free(s);
+
+    p = params(); // 1 2 3 1 2: DRY expects the 3 and makes it less likely
+    p.dry_multiplier = 1;
+    s                = make(&p, V, 1);
+    for (int i = 0; i < 5; i++) sampler_prompt(s, i % 3 + 1);
+    dist(s, x, got);
+    assert_true(got[3].p < got[4].p * 0.5f && got[1].p == got[4].p);
+    sampler_free(s);
+}
+
 /* Version 2 steers: the mean surprise of what it draws comes to tau. With the rule
  * mu' = mu - eta (S - tau), the mean of S over n steps is tau + (mu_0 - mu_n) / (eta n) exactly,
  * and mu is never further than a vocabulary's log2 plus 2 tau away. */
@@ -783,7 +824,7 @@ static void every_allocation_fails_once(void **state)
         assert_true(rc == -ERR_NO_MEMORY && s == NULL);
         failed++;
     }
-    assert_int_equal(failed, 8);
+    assert_int_equal(failed, 10); // the sampler, its history, three maps of two lists, DRY's two lists
     for (uint64_t at = 1;; at++) {
         struct sample_scratch *sc = NULL;
         mem_fail_at(at);
@@ -901,6 +942,7 @@ int main(void)
         cmocka_unit_test(seeds_and_choices),
         cmocka_unit_test(greedy_is_the_largest),
         cmocka_unit_test(penalties_forget),
+        cmocka_unit_test(prompt_and_answer),
         cmocka_unit_test(mirostat_steers),
         cmocka_unit_test(broken_logits),
         cmocka_unit_test(masks_are_minus_infinity),

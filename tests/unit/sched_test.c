@@ -292,6 +292,51 @@ static void echo_wants_every_position(void **state)
     sched_free(s);
 }
 
+/* Texts to embed generate nothing: they may fill the context, their rows are hidden states, and they end with the
+ * run that computes their last token. They find prefixes, unless every position is wanted. */
+static void texts_are_only_read(void **state)
+{
+    struct sched_conf c = small;
+    struct sched_plan p;
+    struct err        e;
+    (void)state;
+
+    c.n_ctx = 100;
+    struct sched *s = start(&c);
+    struct sched_req r = req(1, 0, 101, 0);
+    r.embed = true;
+    assert_err(sched_add(s, &r, &e), ERR_CONTEXT_LENGTH, "101 tokens");
+    r.n_tok = 100;
+    add(s, r);
+    add(s, req(2, 500, 10, 3)); // an answer beside it
+    sched_plan(s, &p);
+    int k = run_of(&p, 1, 0);
+    assert_true(p.batch.run[k].hidden && p.batch.run[k].n_logits == 0 && !p.run[k].sample);
+    sched_done(s, true);
+    sched_plan(s, &p);
+    k = run_of(&p, 1, 0);
+    assert_true(p.run[k].sample && p.batch.run[k].hidden && p.batch.run[k].n_logits == 1);
+    assert_false(p.batch.run[run_of(&p, 2, 0)].hidden);
+    sched_seq seq = p.run[k].seq;
+    sched_done(s, true);
+    assert_int_equal(sched_token(s, seq, 7), SCHED_GONE); // has no room for one
+    assert_true(sched_finish(s, seq) && sched_check(s));
+    sched_cancel(s, 2);
+
+    r.id  = 3;
+    r.tok = prompt(0, 100);
+    add(s, r);
+    r.id   = 4;
+    r.echo = true;
+    add(s, r);
+    sched_plan(s, &p);
+    assert_int_equal(p.batch.run[run_of(&p, 3, 0)].pos, 96);
+    k = run_of(&p, 4, 0);
+    assert_true(p.batch.run[k].pos == 0 && p.batch.run[k].n_logits == p.batch.run[k].n_tok);
+    sched_done(s, true);
+    sched_free(s);
+}
+
 /* --- prefixes --- */
 
 static int cached_of(struct sched *s, struct sched_req r)
@@ -872,6 +917,261 @@ static void no_malloc_after_adding(void **state)
 
 /* --- pages by themselves --- */
 
+/* --- leaving --- */
+
+/* 128 sequences, some with shared beginnings and a window; 100 of them go at random moments: before a plan, while it
+ * is out, after it, and before their token comes. All pages come back, and those who stay get what they were owed. */
+static void cancelling_leaks_no_page(void **state)
+{
+    enum { ALL = 128, GO = 100 };
+    struct rng r;
+    (void)state;
+
+    for (int windows = 0; windows < 2; windows++)
+        for (uint64_t seed = 1; seed <= 5; seed++) {
+            struct sched_conf c = small;
+            struct sched_plan p;
+            int order[ALL], n_gone = 0, n_got[ALL + 1] = { 0 };
+            bool gone[ALL + 1] = { 0 };
+            rng_seed(&r, seed);
+            c.n_seq = c.n_batch = ALL;
+            c.n_page = seed & 1 ? 300 : 4096;
+            if (windows) c.n_swa = 20, c.n_win = seed & 1 ? 150 : 1000;
+            struct sched *s = start(&c);
+            for (int i = 0; i < ALL; i++) {
+                add(s, req((uint64_t)i + 1, i % 3 * 1000, 30 + i % 50, 40));
+                order[i] = i + 1;
+            }
+            for (int i = ALL - 1; i > 0; i--) {
+                int j = (int)rng_below(&r, (uint64_t)i + 1), id = order[i];
+                order[i] = order[j];
+                order[j] = id;
+            }
+            for (bool runs = true; runs;) {
+                static struct { sched_seq seq; uint64_t id; } took[ALL];
+                int n = 0;
+#define SOME_GO                                                                                \
+    for (; n_gone < GO && rng_below(&r, 3) == 0; n_gone++) {                                   \
+        assert_true(sched_cancel(s, (uint64_t)order[n_gone]) || n_got[order[n_gone]] == 40);   \
+        gone[order[n_gone]] = true;                                                            \
+        assert_true(sched_check(s));                                                           \
+    }
+                SOME_GO
+                sched_plan(s, &p);
+                runs = p.batch.n_run > 0;
+                if (!runs) break;
+                for (int i = 0; i < p.batch.n_run; i++)
+                    if (p.run[i].sample) took[n].seq = p.run[i].seq, took[n++].id = p.run[i].id;
+                SOME_GO
+                sched_done(s, rng_below(&r, 8) != 0);
+                SOME_GO
+                for (int i = 0; i < n; i++) {
+                    SOME_GO
+                    enum sched_more more = sched_token(s, took[i].seq, 7);
+                    if (gone[took[i].id]) assert_true(more == SCHED_GONE);
+                    if (more == SCHED_GONE) continue; // or its pass failed
+                    n_got[took[i].id]++;
+                    if (more == SCHED_FULL) sched_finish(s, took[i].seq);
+                }
+            }
+            struct sched_stats st = stats(s);
+            assert_int_equal(n_gone, GO);
+            for (int i = 1; i <= ALL; i++) assert_true(gone[i] || n_got[i] == 40);
+            assert_int_equal(st.n_page_used + st.n_win_used + st.n_running + st.n_waiting, 0);
+            assert_int_equal(st.n_page_free + st.n_page_cached, c.n_page);
+            assert_int_equal(st.n_win_free + st.n_win_cached, c.n_win);
+            sched_free(s);
+        }
+}
+
+/* --- salts --- */
+
+/* Whatever the salts, and whoever is served beside or before whom: what one salt computed, another does not find. */
+static void salts_never_share(void **state)
+{
+    static const uint64_t salts[] = { 0, 1, 2, UINT64_MAX };
+    struct sched_conf c = small;
+    struct sched_plan p;
+    struct sched     *s;
+    (void)state;
+
+    c.n_page = 256;
+    s = start(&c);
+    for (int round = 0; round < 2; round++)
+        for (size_t i = 0; i < ARRAY_LEN(salts); i++) {
+            struct sched_req r = req(10 * i + (uint64_t)round + 1, 0, 100, 2);
+            r.salt = salts[i];
+            add(s, r);
+            sched_plan(s, &p);
+            assert_int_equal(p.run[0].n_cached, round ? 96 : 0);
+            go_on(s, &p);
+            drain(s);
+        }
+    /* at once, too: nobody waits for another salt's pages or gets one */
+    for (size_t i = 0; i < ARRAY_LEN(salts); i++) {
+        struct sched_req r = req(100 + i, 500, 60, 2);
+        r.salt = salts[i];
+        add(s, r);
+    }
+    for (sched_plan(s, &p); p.batch.n_run; go_on(s, &p), sched_plan(s, &p))
+        for (int i = 0; i < p.batch.n_run; i++)
+            for (int k = 0; k < i; k++) assert_true(p.batch.run[i].page[0] != p.batch.run[k].page[0]);
+    sched_free(s);
+}
+
+/* --- context shift --- */
+
+/* Context 64, 50 tokens of prompt of which 10 stay: at the end (64 - 10) / 2 go, so 37 are left, and again each 27
+ * tokens. Everything is computed again, and what was known of the head is used. */
+static void context_shift(void **state)
+{
+    struct sched_conf c = small;
+    struct sched_plan p;
+    struct sched     *s;
+    int32_t           want[64];
+    int               n = 50, n_gen = 0;
+    (void)state;
+
+    c.n_ctx = 64;
+    s = start(&c);
+    struct sched_req r = req(1, 0, 50, 100);
+    r.shift  = true;
+    r.n_keep = 10;
+    add(s, r);
+    for (int i = 0; i < n; i++) want[i] = i;
+    for (enum sched_more more = SCHED_MORE; more == SCHED_MORE;) {
+        sched_plan(s, &p);
+        assert_int_equal(p.batch.n_run, 1);
+        const struct engine_run *run = &p.batch.run[0];
+        for (int i = 0; i < run->n_tok; i++) assert_int_equal(run->tok[i], want[run->pos + i]);
+        assert_true(run->pos + run->n_tok <= n && p.run[0].n_cached == 0);
+        bool      sample = p.run[0].sample;
+        sched_seq seq = p.run[0].seq;
+        assert_int_equal(sample, run->pos + run->n_tok == n);
+        if (n == 37 && n_gen > 14 && run->n_tok > 1) assert_int_equal(run->pos, 8); // the page of what stayed
+        sched_done(s, true);
+        if (!sample) continue;
+        more = sched_token(s, seq, 1000 + n_gen);
+        want[n++] = 1000 + n_gen++;
+        assert_true(sched_check(s));
+        if (n < 64) continue;
+        memmove(want + 10, want + 37, 27 * sizeof *want);
+        n = 37;
+        if (more != SCHED_FULL) assert_true(sched_token(s, seq, 1) == SCHED_GONE);
+    }
+    assert_int_equal(n_gen, 100);
+    sched_free(s);
+}
+
+/* Without being asked for, or without a number of tokens, an answer ends with the context. */
+static void no_shift(void **state)
+{
+    struct sched_conf c = small;
+    struct sched_plan p;
+    (void)state;
+
+    c.n_ctx = 64;
+    for (int i = 0; i < 2; i++) {
+        struct sched    *s = start(&c);
+        struct sched_req r = req(1, 0, 50, i ? -1 : 100);
+        r.shift = i;
+        add(s, r);
+        int n = 0;
+        while (step(s, &p)) n += p.run[0].decode;
+        assert_int_equal(n, 13); // the first of 14 comes with the prompt
+        sched_free(s);
+    }
+}
+
+/* --- windows --- */
+
+/* A window of 20 positions touches at most 4 pages of 8. */
+static struct sched_conf windowed(int n_win)
+{
+    struct sched_conf c = small;
+    c.n_swa = 20;
+    c.n_win = n_win;
+    return c;
+}
+
+static void window_pages_do_not_grow(void **state)
+{
+    struct sched_conf  c = windowed(3);
+    struct sched_plan  p;
+    struct sched      *s;
+    struct err         e;
+    int                most_full = 0;
+    (void)state;
+
+    assert_err(sched_new(&c, &s, &e), ERR_INVALID_VALUE, "n_win is 3, it must be between 4");
+    c = windowed(40);
+    s = start(&c);
+    add(s, req(1, 0, 150, 90));
+    while (step(s, &p)) {
+        struct sched_stats st = stats(s);
+        assert_true(st.n_win_used <= 4);
+        if (st.n_page_used > most_full) most_full = st.n_page_used;
+    }
+    assert_int_equal(most_full, (150 + 89 - 1) / 8 + 1);
+    assert_int_equal(stats(s).n_win_used, 0);
+    sched_free(s);
+}
+
+/* Tokens found in the cache by a request that is then served alone. */
+static int cached_alone(struct sched *s, uint64_t id, int base, int n)
+{
+    struct sched_plan p;
+    int n_cached = -1;
+
+    add(s, req(id, base, n, 1));
+    do {
+        sched_plan(s, &p);
+        if (p.batch.n_run == 0) break;
+        n_cached = p.run[0].n_cached;
+        go_on(s, &p);
+    } while (true);
+    return n_cached;
+}
+
+static void prefix_needs_its_window(void **state)
+{
+    struct sched_conf c = windowed(14);
+    struct sched     *s;
+    (void)state;
+
+    c.n_page = 200;
+    s = start(&c);
+    assert_int_equal(cached_alone(s, 1, 0, 100), 0);
+    assert_int_equal(cached_alone(s, 2, 0, 100), 96);
+    /* a shorter part of it: that window was passed and is still known */
+    assert_int_equal(cached_alone(s, 3, 0, 70), 64);
+    /* 13 pages of another text push all windows out, but not the pages */
+    assert_int_equal(cached_alone(s, 4, 1000, 112), 0);
+    assert_int_equal(stats(s).n_page_cached, 12 + 14);
+    assert_int_equal(cached_alone(s, 5, 0, 100), 0);
+    assert_int_equal(cached_alone(s, 6, 0, 100), 96);
+    assert_int_equal(stats(s).n_page_cached, 12 + 14); // computed again, kept once
+    sched_free(s);
+}
+
+/* Two need 4 window pages each to go on; where there are 6, one waits although there are pages. */
+static void windows_bound_admission(void **state)
+{
+    struct sched_conf c = windowed(6);
+    struct sched_plan p;
+    struct sched     *s = start(&c);
+    (void)state;
+
+    add(s, req(1, 0, 60, 20));
+    add(s, req(2, 500, 60, 20));
+    for (bool ended = false; step(s, &p);) {
+        ended = ended || run_of(&p, 2, 0) >= 0;
+        assert_true(ended == (run_of(&p, 1, 0) < 0));
+    }
+    assert_int_equal(stats(s).n_preempt, 0);
+    sched_free(s);
+}
+
 static void pages_by_themselves(void **state)
 {
     struct pages     *p;
@@ -881,7 +1181,7 @@ static void pages_by_themselves(void **state)
     int               refs[4] = { 0 };
     (void)state;
 
-    assert_ok(pages_new(4, 2, &p, &e));
+    assert_ok(pages_new(4, 0, 2, &p, &e));
     int32_t a = pages_take(p), b = pages_take(p), c = pages_take(p), d = pages_take(p);
     assert_true(a >= 0 && b >= 0 && c >= 0 && d >= 0 && pages_take(p) == -1);
     struct pages_link root = { true, 9 }, other = { true, 8 };
@@ -892,9 +1192,9 @@ static void pages_by_themselves(void **state)
     assert_int_equal(pages_refs(p, a), 2);
     assert_int_equal(pages_avail(p), 1);
     refs[a] = 2, refs[b] = 1, refs[d] = 1;
-    assert_true(pages_check(p, refs));
+    assert_true(pages_check(p, refs, NULL));
     refs[a] = 1;
-    assert_false(pages_check(p, refs)); // the check can fail
+    assert_false(pages_check(p, refs, NULL)); // the check can fail
 
     assert_int_equal(pages_find(p, other, ab), -1);
     assert_int_equal(pages_find(p, root, cd), -1);
@@ -944,9 +1244,16 @@ int main(void)
         cmocka_unit_test(cancel_at_any_moment),
         cmocka_unit_test(planned_memory_stays),
         cmocka_unit_test(freed_while_busy),
-        cmocka_unit_test(deadlines_are_the_callers),
+        cmocka_unit_test(deadlines_are_the_callers), cmocka_unit_test(texts_are_only_read),
         cmocka_unit_test(every_allocation_fails_once),
         cmocka_unit_test(no_malloc_after_adding),
+        cmocka_unit_test(cancelling_leaks_no_page),
+        cmocka_unit_test(salts_never_share),
+        cmocka_unit_test(context_shift),
+        cmocka_unit_test(no_shift),
+        cmocka_unit_test(window_pages_do_not_grow),
+        cmocka_unit_test(prefix_needs_its_window),
+        cmocka_unit_test(windows_bound_admission),
         cmocka_unit_test(pages_by_themselves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -178,11 +178,35 @@ static void config(void **state)
     free(text);
 }
 
+/* The tokens for filling in the middle, by the names of Qwen's and StarCoder's vocabularies; a name that
+ * merges can make is text. */
+static void middle(void **state)
+{
+    static const char *const text[] = {
+        "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0}},\"added_tokens\":[{\"id\":1,\"content\":\"<|fim_prefix|>\"},"
+        "{\"id\":2,\"content\":\"<|fim_suffix|>\"},{\"id\":3,\"content\":\"<|fim_middle|>\"},"
+        "{\"id\":4,\"content\":\"<|repo_name|>\"},{\"id\":5,\"content\":\"<|file_sep|>\"}]}",
+        "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"<\":1,\"PRE>\":2,\"<PRE>\":3},\"merges\":[\"< PRE>\"]},"
+        "\"added_tokens\":[{\"id\":4,\"content\":\"<fim_suffix>\",\"special\":true}]}",
+    };
+    static const int32_t want[][TOK_FIMS] = { { 1, 2, 3, 4, 5 }, { -1, 4, -1, -1, -1 } };
+    (void)state;
+
+    for (size_t i = 0; i < ARRAY_LEN(text); i++) {
+        struct tok *t = NULL;
+        struct err  e = { 0 };
+        assert_ok(tok_from_json(str_c(text[i]), &t, &e));
+        for (int k = 0; k < TOK_FIMS; k++) assert_int_equal(tok_fim(t, (enum tok_fim)k), want[i][k]);
+        tok_free(t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wordpiece), cmocka_unit_test(unigram), cmocka_unit_test(llama),
         cmocka_unit_test(split),     cmocka_unit_test(refused), cmocka_unit_test(config),
+        cmocka_unit_test(middle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -146,6 +146,54 @@ static void trusted_pieces(void **state)
     tok_free(t);
 }
 
+/* Two texts for a model that reads pairs: what the papers put around them; the list may have ids already. */
+static void pairs(void **state)
+{
+    (void)state;
+    static const struct str words[] = { STR("[PAD]"), STR("[UNK]"), STR("[CLS]"), STR("[SEP]"), STR("\xe2\x96\x81" "a"),
+                                        STR("\xe2\x96\x81" "b") };
+    static const float    scores[] = { 0, 0, 0, 0, -1, -1 };
+    static const int32_t  types[] = { 3, 2, 3, 3, 1, 1 };
+    const struct {
+        const char *model;
+        bool        ends;
+        int32_t     want[9];
+        int         n, n_first;
+    } row[] = {
+        { "bert", true, { 9, 2, 4, 5, 3, 5, 3 }, 7, 4 },       // [CLS] a b [SEP] b [SEP]
+        { "t5", true, { 9, 2, 4, 5, 3, 3, 5, 3 }, 8, 4 },      // <s> a b </s> </s> b </s>
+        { "t5", false, { 9, 4, 5, 3, 5 }, 5, 3 },              // no ends of its own: one separator
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(row); i++) {
+        struct err   e = { 0 };
+        struct maker m;
+        struct tok  *t;
+        struct ids   ids;
+        int          n_first;
+        mk_init(&m);
+        mk_str(&m, "model", row[i].model);
+        mk_strs(&m, "tokens", words, 6);
+        mk_f32s(&m, "scores", scores, 6);
+        mk_i32s(&m, "token_type", types, 6);
+        mk_u32(&m, "bos_token_id", 2);
+        mk_u32(&m, "eos_token_id", 3);
+        mk_u32(&m, "cls_token_id", 2);
+        mk_u32(&m, "seperator_token_id", 3);
+        mk_u32(&m, "unknown_token_id", 1);
+        mk_bool(&m, "add_bos_token", row[i].ends);
+        mk_bool(&m, "add_eos_token", row[i].ends);
+        assert_ok(mk_tok(&m, &t, &e));
+        ids_init(&ids, 100);
+        ids_put(&ids, 9);
+        assert_ok(tok_encode_pair(t, STR("a b"), STR("b"), &ids, &n_first, &e));
+        if (ids.n != (size_t)row[i].n || memcmp(ids.id, row[i].want, ids.n * 4) || n_first != row[i].n_first)
+            fail_msg("row %zu: %zu ids, %d of the first", i, ids.n, n_first);
+        ids_release(&ids);
+        tok_free(t);
+    }
+}
+
 /* No text without trust makes a special token, whatever merges the file has. */
 static void no_forgery(void **state)
 {
@@ -741,7 +789,7 @@ int main(void)
         cmocka_unit_test(bpe_order),  cmocka_unit_test(specials),
         cmocka_unit_test(trusted_pieces), cmocka_unit_test(no_forgery),
         cmocka_unit_test(spm),        cmocka_unit_test(against_definition),
-        cmocka_unit_test(dominoes),
+        cmocka_unit_test(dominoes),   cmocka_unit_test(pairs),
         cmocka_unit_test(streaming),  cmocka_unit_test(spans),
         cmocka_unit_test(hostile),
         cmocka_unit_test(failing_memory), cmocka_unit_test(linear),

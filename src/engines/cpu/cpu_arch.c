@@ -25,6 +25,14 @@ static const struct cpu_arch archs[] = {
       .traits = FAM_NEOX | FAM_LAYER_NORM | FAM_MAY_BIAS_QKV | FAM_MAY_BIAS_O | FAM_BIAS_FFN | FAM_NO_GATE },
     { .name = "gpt-oss", .act = CPU_ACT_SWIGLU_OAI, .swa_every = 2,
       .traits = FAM_NEOX | FAM_BIAS_QKV | FAM_BIAS_O | FAM_EXPERTS | FAM_BIAS_EXPERTS | FAM_SINKS | FAM_FFN_NORM_POST },
+
+    /* Encoders. BERT, MiniLM, BGE, E5, XLM-RoBERTa (bge-m3 and its reranker) */
+    { .name = "bert", .act = CPU_ACT_GELU,
+      .traits = FAM_ENCODER | FAM_LAYER_NORM | FAM_LEARNED_POS | FAM_BIAS_QKV | FAM_BIAS_O | FAM_BIAS_FFN | FAM_NO_GATE },
+    { .name = "nomic-bert",
+      .traits = FAM_ENCODER | FAM_LAYER_NORM | FAM_NEOX | FAM_MAY_BIAS_QKV | FAM_MAY_BIAS_O | FAM_MAY_BIAS_FFN },
+    { .name = "jina-bert-v2", .act = CPU_ACT_GELU,
+      .traits = FAM_ENCODER | FAM_LAYER_NORM | FAM_ALIBI | FAM_BIAS_QKV | FAM_BIAS_O | FAM_MAY_BIAS_FFN },
 };
 
 int cpu_arch_count(void)

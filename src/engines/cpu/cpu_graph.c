@@ -27,9 +27,10 @@
 
 /* --- attention --- */
 
-static unsigned char *kv_base(const struct engine *en, int layer, int head)
+/* Of a layer and KV head, in page 0. */
+static unsigned char *kv_base(const struct engine *en, const struct cpu_layer *w, int head)
 {
-    return en->kv + (size_t)layer * en->kv_layer_bytes + (size_t)head * en->kv_head_bytes;
+    return en->kv[w->pages].mem + (size_t)w->kv_at * en->kv_layer_bytes + (size_t)head * en->kv_head_bytes;
 }
 
 /* A head of queries or keys: norm, rotation. */
@@ -52,8 +53,9 @@ static void store_head(struct engine *en, int layer, int t, int head_kv)
 
     for (int h = 0; h < group; h++, q += dim) turn_head(en, w->vec[VEC_Q_NORM], cs, q);
     turn_head(en, w->vec[VEC_K_NORM], cs, en->k + at);
-    en->kern.kv_put(en->k + at, en->v + at, dim, en->kv_f32,
-                    kv_base(en, layer, head_kv) + (size_t)tok->page[tok->pos / KERN_PAGE_TOK] * en->kv_page_bytes,
+    en->kern.kv_put(en->k + at, en->v + at, dim, en->kv_type,
+                    kv_base(en, w, head_kv) +
+                        (size_t)tok->page[w->pages][tok->pos / KERN_PAGE_TOK] * en->kv[w->pages].page_bytes,
                     tok->pos % KERN_PAGE_TOK);
 }
 
@@ -77,11 +79,11 @@ static void attend(struct engine *en, int layer, const struct cpu_span *s, int h
     float sink[KERN_ATTN_Q];
     int  group = hp->n_head / hp->n_head_kv, step = heads_at_once(en);
     struct kern_attn a = {
-        .kv = kv_base(en, layer, head_kv),
-        .page_bytes = en->kv_page_bytes,
-        .page = en->tok[s->first].page,
+        .kv = kv_base(en, w, head_kv),
+        .page_bytes = en->kv[w->pages].page_bytes,
+        .page = en->tok[s->first].page[w->pages],
         .head_dim = hp->head_dim,
-        .f32 = en->kv_f32,
+        .type = en->kv_type,
         .scale = hp->attn_scale,
         .softcap = hp->attn_softcap,
         .sink = sinks ? sink : NULL,
@@ -193,15 +195,6 @@ static void feed_forward(struct engine *en, struct lane *l, const struct cpu_lay
 
 /* --- the whole --- */
 
-static void angles(const struct engine *en, const struct cpu_rope *r, int pos, float *cs)
-{
-    for (int i = 0; i < en->hp.n_rot / 2; i++) {
-        double angle = (double)pos * (double)r->inv_freq[i];
-        cs[2 * i] = (float)cos(angle) * r->mag;
-        cs[2 * i + 1] = (float)sin(angle) * r->mag;
-    }
-}
-
 static void embed(struct engine *en, int t)
 {
     const struct tensor  *m = en->embd, *pm = en->pos_embd;
@@ -217,7 +210,7 @@ static void embed(struct engine *en, int t)
         en->kern.add(x, p, n);
     }
     for (int i = 0; i < en->n_rope; i++)
-        angles(en, &en->rope[i], tok->pos, en->cs[i] + (size_t)t * (size_t)en->hp.n_rot);
+        cpu_rope_angles(en, &en->rope[i], tok->pos, en->cs[i] + (size_t)t * (size_t)en->hp.n_rot);
 }
 
 static void layer(struct engine *en, struct lane *l, int i)

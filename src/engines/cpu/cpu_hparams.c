@@ -29,11 +29,24 @@ static int read_file(struct engine *en, struct err *e)
     return 0;
 }
 
+/* A family's attention is causal, or it is an encoder's; a file may say so, but not otherwise. */
+static int check_causal(const struct engine *en, struct err *e)
+{
+    char key[64];
+
+    snprintf(key, sizeof key, "%s.attention.causal", en->arch->name);
+    if (en->arch->traits & FAM_ENCODER)
+        return !gguf_has(en->gguf, key) || !en->file.causal
+                   ? 0 : unsupported(en, e, "attention.causal is true, and this architecture's attention sees all");
+    return en->file.causal ? 0 : unsupported(en, e, "attention.causal is false, and this architecture's attention is causal");
+}
+
 /* What hparams.h allows and no family here has. */
 static int check_shape(const struct engine *en, struct err *e)
 {
     const struct hparams *f = &en->file;
     char text[160];
+    int  rc;
 
     for (int i = 1; i < f->n_layer; i++)
         if (f->layer[i].n_head != f->layer[0].n_head || f->layer[i].n_head_kv != f->layer[0].n_head_kv ||
@@ -41,7 +54,7 @@ static int check_shape(const struct engine *en, struct err *e)
             snprintf(text, sizeof text, "layer %d has other head counts or another feed_forward_length than layer 0", i);
             return unsupported(en, e, text);
         }
-    if (!f->causal) return unsupported(en, e, "attention.causal is false, and the cpu engine's attention is causal");
+    if ((rc = check_causal(en, e))) return rc;
     if (f->head_dim_v != f->head_dim) {
         snprintf(text, sizeof text, "attention.value_length %d differs from key_length %d", f->head_dim_v, f->head_dim);
         return unsupported(en, e, text);
@@ -58,6 +71,15 @@ static int check_shape(const struct engine *en, struct err *e)
     return 0;
 }
 
+/* Converters have written encoders either way. */
+static void see_fused(struct engine *en)
+{
+    const struct tensor *up = gguf_tensor(en->gguf, "blk.0.ffn_up.weight");
+
+    if (gguf_tensor(en->gguf, "blk.0.attn_qkv.weight")) en->traits |= FAM_FUSED_QKV;
+    if (!(en->traits & FAM_NO_GATE) && up && up->dim[1] == 2 * (int64_t)en->file.n_ff) en->traits |= FAM_FUSED_GATE;
+}
+
 static int check_experts(struct engine *en, struct err *e)
 {
     const struct hparams *f = &en->file;
@@ -71,6 +93,7 @@ static int check_experts(struct engine *en, struct err *e)
                        en->arch->name);
     if (f->n_expert_shared) return unsupported(en, e, "it has shared experts (expert_shared_count)");
     if (f->n_expert) en->traits |= FAM_EXPERTS;
+    if (has & FAM_ENCODER) see_fused(en);
     return 0;
 }
 
@@ -86,6 +109,22 @@ static float attn_scale(const struct engine *en)
 static float or_else(double said, float otherwise)
 {
     return said > 0 ? (float)said : otherwise;
+}
+
+/* A file that does not say: the last token's for a decoder, which alone has seen the whole text; the mean for an
+ * encoder, as most were trained. */
+static enum engine_pooling pooling(const struct engine *en)
+{
+    bool encoder = en->traits & FAM_ENCODER;
+
+    switch (en->file.pooling) {
+    case POOLING_NONE: break;
+    case POOLING_MEAN: return ENGINE_POOL_MEAN;
+    case POOLING_RANK: return encoder ? ENGINE_POOL_FIRST : ENGINE_POOL_LAST;
+    case POOLING_CLS: return ENGINE_POOL_FIRST;
+    case POOLING_LAST: return ENGINE_POOL_LAST;
+    }
+    return encoder ? ENGINE_POOL_MEAN : ENGINE_POOL_LAST;
 }
 
 static int check_ff(const struct engine *en, struct err *e)
@@ -125,6 +164,7 @@ int cpu_read_hparams(struct engine *en, struct err *e)
         .embd_scale = a->traits & FAM_EMBD_SQRT ? sqrtf((float)f->n_embd) : or_else(f->embd_scale, 1),
         .residual_scale = or_else(f->residual_scale, 1),
         .logit_scale = or_else(f->logit_scale, 1),
+        .pooling = pooling(en),
         .final_softcap = or_else(f->final_softcap, a->final_softcap),
     };
     return check_ff(en, e);

@@ -32,6 +32,9 @@ enum cpu_trait {
     FAM_EXPERTS       = 1 << 17, // a router chooses among feed-forwards
     FAM_MAY_EXPERTS   = 1 << 18, // ... where the file says so
     FAM_BIAS_EXPERTS  = 1 << 19, // of the router and of each expert
+    FAM_ENCODER       = 1 << 26, // attention sees the whole text, norms behind each half of a layer: cpu_enc.c
+    FAM_ALIBI         = 1 << 27, // nothing rotates: scores shrink with the distance
+    FAM_MAY_BIAS_FFN  = 1 << 28,
 };
 
 enum cpu_act { CPU_ACT_SILU, CPU_ACT_GELU, CPU_ACT_SWIGLU_OAI };
@@ -61,6 +64,7 @@ struct cpu_hparams {
     float eps;                       // of norms
     float attn_scale, attn_softcap;  // of scores; softcap 0: none
     float embd_scale, residual_scale, logit_scale, final_softcap; // scales 1: none; logits are divided
+    enum engine_pooling pooling;
 };
 
 /* A weight matrix: packed for kernels, or, for types without one, as in the file (packed.data NULL): then
@@ -81,10 +85,20 @@ enum cpu_vec_id {
     VEC_Q_B, VEC_K_B, VEC_V_B, VEC_O_B,            // biases of the matrices
     VEC_UP_B, VEC_DOWN_B, VEC_ROUTER_B,
     VEC_GATES_B, VEC_UPS_B, VEC_DOWNS_B,           // of each expert in turn
+    VEC_ATTN_POST_B, VEC_FFN_POST_B,               // encoders
     VECS
 };
 
 enum { EXP_GATE, EXP_UP, EXP_DOWN, EXPS };
+
+/* Pages, and window pages for layers with a window (engine.h), each [n_page][layers][n_head_kv][K, V]. */
+enum cpu_pages { CPU_PAGES, CPU_WIN_PAGES, CPU_PAGE_KINDS };
+
+struct cpu_kv {
+    unsigned char *mem;        // huge_alloc, or NULL: no layer has its keys and values here
+    size_t         bytes, page_bytes;
+    int            n_layer, n_page;
+};
 
 struct cpu_layer {
     struct cpu_mat  mat[MATS];   // packed.rows 0: the family has none
@@ -92,6 +106,8 @@ struct cpu_layer {
     const float    *vec[VECS];   // rows padded to 16 with zeros, or NULL
     bool            swa;         // attends to the last n_swa positions only
     int             rope;        // of engine.rope, or -1
+    enum cpu_pages  pages;       // where its keys and values lie
+    int             kv_at;       // which layer of those pages it is
 };
 
 /* Angles of rotation: radians a position of each of n_rot / 2 pairs, and a factor of cosine and sine. */
@@ -109,7 +125,7 @@ enum { ROPES = 2 }; // of layers without a window, and with one where that diffe
 struct cpu_tok {
     int32_t        id;
     int            pos;
-    const int32_t *page; // of its sequence
+    const int32_t *page[CPU_PAGE_KINDS]; // of its sequence
     int            row;  // of the logits, or -1
 };
 
@@ -135,6 +151,29 @@ struct cpu_moe {
     unsigned char *xq;     // [slots][xq_bytes]
 };
 
+/* A whole text of an encoder's micro-batch. Its keys and values take n tokens rounded up to 16. */
+struct cpu_text {
+    int first, n;
+    int n_first; // tokens of its first segment, or 0
+    int at;      // its first place among the keys and values
+};
+
+/* What only an encoder has. Rows are [s_embd]. */
+struct cpu_enc {
+    const float *type;            // [n_type][s_embd] added to each token by its segment; NULL: none
+    int          n_type;
+    const float *norm, *norm_b;   // of the embeddings
+    const float *slope;           // [n_head] of FAM_ALIBI, or NULL
+    const float *dense, *dense_b; // [n_embd][s_embd], [n_embd] of a ranking head; NULL: none
+    const float *out;             // [s_embd] of a ranking head; NULL: there is no head, or it ends with dense
+    float        out_b;
+    bool         rank;
+
+    struct cpu_text *text;  // [n_ubatch]
+    int              n_text;
+    float           *k, *v; // [n_ubatch + 16][kv_dim in heads of 16] of a layer, as panels of F32 matrices
+};
+
 struct engine {
     struct gguf           *gguf; // owned
     struct arena           arena;
@@ -152,16 +191,17 @@ struct engine {
     int                  n_rope;
     struct cpu_layer    *layer; // [n_layer], in arena
 
-    unsigned char *weights; // packed, huge_alloc
+    unsigned char *weights; // packed, huge_alloc; or in the cache's mapping
+    unsigned char *map;     // of the cache, or NULL
+    size_t         map_bytes;
     size_t         weights_bytes;
     uint64_t       n_param;
     const char    *quant;
 
-    unsigned char *kv; // [n_kv_page][n_layer][n_head_kv][K, V]
-    size_t         kv_bytes;
-    size_t         kv_head_bytes, kv_layer_bytes, kv_page_bytes;
-    bool           kv_f32;
-    int            n_kv_page, n_ctx, n_seq, n_batch;
+    struct cpu_kv  kv[CPU_PAGE_KINDS];
+    size_t         kv_head_bytes, kv_layer_bytes;
+    enum kern_kv   kv_type;
+    int            n_ctx, n_seq, n_batch;
 
     /* Scratch of a micro-batch of up to n_ubatch tokens; strides in floats, padded to 16. */
     int              n_ubatch;
@@ -180,23 +220,33 @@ struct engine {
     int              n_tok, n_span;
     bool             single_spans; // no run has two
     struct cpu_moe   moe;
+    struct cpu_enc   enc;
 
     float *hidden; // [n_batch][s_embd] inputs of the output matrix
     float *logits; // [n_batch][s_vocab]
     size_t hidden_bytes, logits_bytes, s_vocab;
     int    n_row;  // logits rows of this forward
+    int    n_hidden; // hidden states wanted of it: in `hidden` from its end backwards
 };
 
 static inline size_t cpu_pad16(size_t n) { return (n + 15) & ~(size_t)15; }
 
 /* cpu_hparams.c: architecture and hyperparameters, from en->gguf. */
 NODISCARD int cpu_read_hparams(struct engine *en, struct err *e);
-/* cpu_load.c: tensors, packed weights (in parallel), after cpu_read_hparams. */
-NODISCARD int cpu_load(struct engine *en, struct err *e);
+/* cpu_load.c: tensors, packed weights (in parallel, or from the cache), after cpu_read_hparams. */
+NODISCARD int cpu_load(struct engine *en, const struct engine_conf *conf, struct err *e);
+/* cpu_cache.c: en->weights and en->map from the cache, when the matrices are known; false: they have to be packed. And
+ * packed weights into it. Both do nothing unless the cache is of that kind (NULL: none), and set its state. */
+bool cpu_cache_read(struct engine *en, const struct engine_file *src, struct engine_cache *c);
+void cpu_cache_write(struct engine *en, const struct engine_file *src, struct engine_cache *c);
 /* cpu_load.c: a vector of n values, or n of each of `rows`, that starts at value `from` of a tensor of `total`
  * values a row, as f32 in the arena, each row padded to 16 with zeros. */
 NODISCARD int cpu_load_vector(struct engine *en, const char *name, int64_t from, int64_t n, int64_t total, int64_t rows,
                               const float **ret, struct err *e);
+/* cpu_kv.c: the cache, for what conf asks; after cpu_load. Sets n_ctx and n_seq. */
+NODISCARD int  cpu_alloc_kv(struct engine *en, const struct engine_conf *conf, struct err *e);
+void           cpu_free_kv(struct engine *en);
+const char    *cpu_kv_type_name(const struct engine *en);
 /* cpu_rope.c: en->rope, after the context's length is known. */
 NODISCARD int cpu_load_rope(struct engine *en, struct err *e);
 
@@ -252,6 +302,17 @@ struct cpu_inputs cpu_prepare(struct engine *en, struct lane *l, const float *x,
 float *cpu_lane_mem(const struct engine *en, const struct lane *l);
 /* gate = act(gate) * up of n values; up NULL: of gate alone. */
 void cpu_activate(const struct engine *en, float *gate, const float *up, int n);
+
+/* cpu_rope.c: cosine and sine of each pair, cs[n_rot]. */
+void cpu_rope_angles(const struct engine *en, const struct cpu_rope *r, int pos, float *cs);
+
+/* cpu_enc_load.c: what an encoder has beside its layers and embeddings. */
+NODISCARD int cpu_enc_load(struct engine *en, struct err *e);
+/* cpu_enc.c: a batch of whole texts; rows of hidden states are counted in en->n_hidden. */
+void   cpu_enc_forward(struct engine *en, const struct engine_batch *batch);
+float  cpu_enc_score(const struct engine *en, const float *pooled);
+size_t cpu_enc_lane_floats(const struct engine *en);    // of a lane, for attention
+size_t cpu_enc_kv_floats(const struct engine *en);      // of k, and of v
 
 /* cpu_moe.c: the experts' feed-forward of en->x, into en->y. */
 void cpu_experts(struct engine *en, struct lane *l, const struct cpu_layer *w);

@@ -79,12 +79,12 @@ static const struct vec_row {
     enum dim        n, from, total, rows;
     unsigned        with, may, without;
 } vec_rows[] = {
-    { "attn_norm.weight", VEC_ATTN_NORM, EMBD, NONE, NONE, NONE, 0, 0, 0 },
-    { "attn_norm.bias", VEC_ATTN_NORM_B, EMBD, NONE, NONE, NONE, FAM_LAYER_NORM, 0, 0 },
+    { "attn_norm.weight", VEC_ATTN_NORM, EMBD, NONE, NONE, NONE, 0, 0, FAM_ENCODER },
+    { "attn_norm.bias", VEC_ATTN_NORM_B, EMBD, NONE, NONE, NONE, FAM_LAYER_NORM, 0, FAM_ENCODER },
     { "post_attention_norm.weight", VEC_ATTN_POST, EMBD, NONE, NONE, NONE, FAM_POST_NORMS, 0, 0 },
-    { "ffn_norm.weight", VEC_FFN_NORM, EMBD, NONE, NONE, NONE, 0, 0, FAM_FFN_NORM_POST },
+    { "ffn_norm.weight", VEC_FFN_NORM, EMBD, NONE, NONE, NONE, 0, 0, FAM_FFN_NORM_POST | FAM_ENCODER },
     { "post_attention_norm.weight", VEC_FFN_NORM, EMBD, NONE, NONE, NONE, FAM_FFN_NORM_POST, 0, 0 },
-    { "ffn_norm.bias", VEC_FFN_NORM_B, EMBD, NONE, NONE, NONE, FAM_LAYER_NORM, 0, 0 },
+    { "ffn_norm.bias", VEC_FFN_NORM_B, EMBD, NONE, NONE, NONE, FAM_LAYER_NORM, 0, FAM_ENCODER },
     { "post_ffw_norm.weight", VEC_FFN_POST, EMBD, NONE, NONE, NONE, FAM_POST_NORMS, 0, 0 },
     { "attn_q_norm.weight", VEC_Q_NORM, HEAD, NONE, NONE, NONE, FAM_QK_NORM, 0, 0 },
     { "attn_k_norm.weight", VEC_K_NORM, HEAD, NONE, NONE, NONE, FAM_QK_NORM, 0, 0 },
@@ -96,8 +96,12 @@ static const struct vec_row {
     { "attn_qkv.bias", VEC_K_B, KV, Q, QKV, NONE, FAM_BIAS_QKV, FAM_MAY_BIAS_QKV, 0 },
     { "attn_qkv.bias", VEC_V_B, KV, QK, QKV, NONE, FAM_BIAS_QKV, FAM_MAY_BIAS_QKV, 0 },
     { "attn_output.bias", VEC_O_B, EMBD, NONE, NONE, NONE, FAM_BIAS_O, FAM_MAY_BIAS_O, 0 },
-    { "ffn_up.bias", VEC_UP_B, FF, NONE, NONE, NONE, FAM_BIAS_FFN, 0, 0 },
-    { "ffn_down.bias", VEC_DOWN_B, EMBD, NONE, NONE, NONE, FAM_BIAS_FFN, 0, 0 },
+    { "ffn_up.bias", VEC_UP_B, FF, NONE, NONE, NONE, FAM_BIAS_FFN, FAM_MAY_BIAS_FFN, 0 },
+    { "ffn_down.bias", VEC_DOWN_B, EMBD, NONE, NONE, NONE, FAM_BIAS_FFN, FAM_MAY_BIAS_FFN, 0 },
+    { "attn_output_norm.weight", VEC_ATTN_POST, EMBD, NONE, NONE, NONE, FAM_ENCODER, 0, 0 },
+    { "attn_output_norm.bias", VEC_ATTN_POST_B, EMBD, NONE, NONE, NONE, FAM_ENCODER, 0, 0 },
+    { "layer_output_norm.weight", VEC_FFN_POST, EMBD, NONE, NONE, NONE, FAM_ENCODER, 0, 0 },
+    { "layer_output_norm.bias", VEC_FFN_POST_B, EMBD, NONE, NONE, NONE, FAM_ENCODER, 0, 0 },
     { "ffn_gate_inp.bias", VEC_ROUTER_B, EXPERTS, NONE, NONE, NONE, FAM_BIAS_EXPERTS, 0, 0 },
     { "ffn_gate_exps.bias", VEC_GATES_B, FF, NONE, NONE, EXPERTS, FAM_BIAS_EXPERTS, 0, 0 },
     { "ffn_up_exps.bias", VEC_UPS_B, FF, NONE, NONE, EXPERTS, FAM_BIAS_EXPERTS, 0, 0 },
@@ -191,6 +195,7 @@ static const struct {
     { TENSOR_F32, KERN_F32 },   { TENSOR_F16, KERN_F16 },   { TENSOR_BF16, KERN_BF16 },
     { TENSOR_Q8_0, KERN_Q8_0 }, { TENSOR_Q4_0, KERN_Q4_0 }, { TENSOR_Q5_0, KERN_Q5_0 },
     { TENSOR_Q6_K, KERN_Q6_K }, { TENSOR_Q4_K, KERN_Q4_K },
+    { TENSOR_MXFP4, KERN_MXFP4 },
 };
 
 /* The place of a matrix of `rows` outputs and `cols` inputs among the packed ones. */
@@ -317,23 +322,31 @@ static int find_embd(struct engine *en, const char *name, int rows, const struct
     return dequant_row((*ret)->type, (*ret)->data, row, n) ? 0 : unreadable(en, *ret, e);
 }
 
-static int find_tensors(struct engine *en, struct err *e)
+/* What turns hidden states into logits. */
+static int find_output(struct engine *en, struct err *e)
 {
     struct cpu_hparams  *hp = &en->hp;
     int                  n = hp->n_embd, rc;
     const struct tensor *out;
 
-    if ((rc = check_names(en, e))) return rc;
-    if ((rc = find_embd(en, "token_embd.weight", hp->n_vocab, &en->embd, e))) return rc;
-    if (en->traits & FAM_LEARNED_POS &&
-        (rc = find_embd(en, "position_embd.weight", hp->n_ctx, &en->pos_embd, e))) return rc;
     /* The embeddings are also the output matrix where there is none of its own ("tied"). */
     const char *name = en->file.tied ? "token_embd.weight" : "output.weight";
     if ((rc = find(en, name, n, hp->n_vocab, 0, &out, e))) return rc;
     if ((rc = use_matrix(en, out, n, hp->n_vocab, 0, &en->output, e))) return rc;
     if ((rc = cpu_load_vector(en, "output_norm.weight", 0, n, n, 1, &en->output_norm, e))) return rc;
-    if (en->traits & FAM_LAYER_NORM &&
-        (rc = cpu_load_vector(en, "output_norm.bias", 0, n, n, 1, &en->output_norm_b, e))) return rc;
+    return en->traits & FAM_LAYER_NORM ? cpu_load_vector(en, "output_norm.bias", 0, n, n, 1, &en->output_norm_b, e) : 0;
+}
+
+static int find_tensors(struct engine *en, struct err *e)
+{
+    struct cpu_hparams *hp = &en->hp;
+    int                 rc;
+
+    if ((rc = check_names(en, e))) return rc;
+    if ((rc = find_embd(en, "token_embd.weight", hp->n_vocab, &en->embd, e))) return rc;
+    if (en->traits & FAM_LEARNED_POS &&
+        (rc = find_embd(en, "position_embd.weight", hp->n_ctx, &en->pos_embd, e))) return rc;
+    if ((rc = en->traits & FAM_ENCODER ? cpu_enc_load(en, e) : find_output(en, e))) return rc;
 
     en->layer = arena_array(&en->arena, (size_t)hp->n_layer, sizeof *en->layer);
     if (!en->layer) return err_nomem(e, "loading layers");
@@ -394,7 +407,7 @@ static void place(struct pack_job *job, struct cpu_mat *m, size_t *at)
     job->mat[job->n++] = m;
 }
 
-static int pack_all(struct engine *en, struct err *e)
+static int pack_all(struct engine *en, const struct engine_conf *conf, struct err *e)
 {
     struct pack_job job = { .en = en };
     size_t          at = 0, per_layer = MATS + EXPS * (size_t)en->hp.n_expert;
@@ -402,7 +415,8 @@ static int pack_all(struct engine *en, struct err *e)
     job.mat = arena_array(&en->arena, (size_t)en->hp.n_layer * per_layer + 1, sizeof *job.mat);
     if (!job.mat) return err_nomem(e, "packing weights");
     if (!en->weights_bytes) return 0;
-    en->weights = huge_alloc(en->weights_bytes);
+    bool packed = cpu_cache_read(en, conf->file, conf->cache);
+    if (!packed) en->weights = huge_alloc(en->weights_bytes);
     if (!en->weights) return err_set(e, ERR_NO_MEMORY, "%s: no memory for %zu bytes of weights",
                                      gguf_name(en->gguf), en->weights_bytes);
     for (int i = 0; i < en->hp.n_layer; i++) {
@@ -410,19 +424,20 @@ static int pack_all(struct engine *en, struct err *e)
         for (int k = 0; (m = cpu_layer_mat(en, &en->layer[i], k)); k++) place(&job, m, &at);
     }
     place(&job, &en->output, &at);
+    if (packed) return 0;
     pool_run(en->pool, pack_lane, &job);
+    cpu_cache_write(en, conf->file, conf->cache);
     return 0;
 }
 
-int cpu_load(struct engine *en, struct err *e)
+int cpu_load(struct engine *en, const struct engine_conf *conf, struct err *e)
 {
     int rc;
 
     if ((rc = find_tensors(en, e))) return rc;
-    en->kv_f32 = !strcmp(en->quant, "F32");
     for (size_t i = 0; i < gguf_n_tensor(en->gguf); i++) {
         const struct tensor *t = gguf_tensor_at(en->gguf, i);
         en->n_param += t->n_dim > 1 ? (uint64_t)t->dim[0] * (uint64_t)tensor_rows(t) : 0;
     }
-    return pack_all(en, e);
+    return pack_all(en, conf, e);
 }

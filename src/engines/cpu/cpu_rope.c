@@ -100,7 +100,7 @@ int cpu_load_rope(struct engine *en, struct err *e)
     char key[128];
     int  rc;
 
-    if (en->traits & FAM_LEARNED_POS) return 0;
+    if (en->traits & (FAM_LEARNED_POS | FAM_ALIBI)) return 0;
     default_mag(en);
     if ((rc = load_factors(en, &factor, e))) return rc;
     if ((rc = make(en, &en->rope[0], en->file.rope_base, true, factor, e))) return rc;
@@ -109,4 +109,13 @@ int cpu_load_rope(struct engine *en, struct err *e)
     snprintf(key, sizeof key, "%s.rope.freq_base_swa", en->arch->name);
     en->n_rope = 2;
     return make(en, &en->rope[1], gguf_has(en->gguf, key) ? en->file.rope_base_swa : 10000, false, NULL, e);
+}
+
+void cpu_rope_angles(const struct engine *en, const struct cpu_rope *r, int pos, float *cs)
+{
+    for (int i = 0; i < en->hp.n_rot / 2; i++) {
+        double angle = (double)pos * (double)r->inv_freq[i];
+        cs[2 * i] = (float)cos(angle) * r->mag;
+        cs[2 * i + 1] = (float)sin(angle) * r->mag;
+    }
 }

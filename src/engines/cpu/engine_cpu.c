@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/limits.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "engines/cpu/cpu_int.h"
 #include "os/cpu.h"
@@ -16,17 +15,15 @@
  * that what lies between two phases stays in the cache. */
 #define UBATCH_MAX 512
 
-static int chunks_of(int n, int size)
-{
-    return n / size + (n % size != 0);
-}
-
 static void engine_close(struct engine *en)
 {
     if (!en) return;
     pool_close(en->pool);
-    huge_free(en->weights, en->weights_bytes);
-    huge_free(en->kv, en->kv_bytes);
+    if (en->map)
+        huge_free(en->map, en->map_bytes);
+    else
+        huge_free(en->weights, en->weights_bytes);
+    cpu_free_kv(en);
     huge_free(en->scratch, en->scratch_bytes);
     huge_free(en->hidden, en->hidden_bytes);
     huge_free(en->logits, en->logits_bytes);
@@ -36,42 +33,6 @@ static void engine_close(struct engine *en)
 }
 
 /* --- memory --- */
-
-/* Pages, so that n_seq sequences of n_ctx fit, or as many as kv_bytes allows. */
-static int alloc_kv(struct engine *en, const struct engine_conf *conf, struct err *e)
-{
-    const struct cpu_hparams *hp = &en->hp;
-
-    en->n_seq = conf->n_seq;
-    en->n_ctx = conf->n_ctx ? conf->n_ctx : hp->n_ctx;
-    if (en->n_ctx > hp->n_ctx) {
-        log_warn("context_lowered", "wanted=%d model=%d", en->n_ctx, hp->n_ctx);
-        en->n_ctx = hp->n_ctx;
-    }
-    en->kv_head_bytes = kern_kv_bytes(hp->head_dim, en->kv_f32);
-    en->kv_layer_bytes = en->kv_head_bytes * (size_t)hp->n_head_kv;
-    en->kv_page_bytes = en->kv_layer_bytes * (size_t)hp->n_layer;
-
-    int64_t pages = (int64_t)chunks_of(en->n_ctx, KERN_PAGE_TOK) * conf->n_seq;
-    if (conf->kv_bytes > 0 && pages > conf->kv_bytes / (int64_t)en->kv_page_bytes)
-        pages = conf->kv_bytes / (int64_t)en->kv_page_bytes;
-    if (pages > INT32_MAX / KERN_PAGE_TOK) pages = INT32_MAX / KERN_PAGE_TOK;
-    if (pages < 1)
-        return err_set(e, ERR_BAD_CONFIG, "%s: a KV page of %d tokens takes %zu bytes, the KV cache may have %lld",
-                       gguf_name(en->gguf), KERN_PAGE_TOK, en->kv_page_bytes, (long long)conf->kv_bytes);
-    if (pages * KERN_PAGE_TOK < en->n_ctx) {
-        log_warn("context_lowered", "wanted=%d kv_bytes=%lld", en->n_ctx, (long long)conf->kv_bytes);
-        en->n_ctx = (int)pages * KERN_PAGE_TOK;
-    }
-    en->n_kv_page = (int)pages;
-    if (__builtin_mul_overflow((size_t)pages, en->kv_page_bytes, &en->kv_bytes)) en->kv_bytes = SIZE_MAX;
-    en->kv = en->kv_bytes == SIZE_MAX ? NULL : huge_alloc(en->kv_bytes);
-    if (!en->kv)
-        return err_set(e, ERR_NO_MEMORY, "%s: no memory for a KV cache of %d sequences of %d tokens, %zu bytes each",
-                       gguf_name(en->gguf), en->n_seq, en->n_ctx,
-                       en->kv_page_bytes * (size_t)chunks_of(en->n_ctx, KERN_PAGE_TOK));
-    return 0;
-}
 
 /* Lay out what a micro-batch needs; called once to measure (base NULL) and once to place. */
 static size_t lay_out(struct engine *en, unsigned char *base)
@@ -109,6 +70,9 @@ static size_t lay_out(struct engine *en, unsigned char *base)
         { &moe->up, slots * moe->s_ff * sizeof(float) },
         { &moe->y, slots * en->s_embd * sizeof(float) },
         { &moe->xq, slots * en->xq_bytes },
+        { &en->enc.text, n * (en->traits & FAM_ENCODER ? sizeof *en->enc.text : 0) },
+        { &en->enc.k, cpu_enc_kv_floats(en) * sizeof(float) },
+        { &en->enc.v, cpu_enc_kv_floats(en) * sizeof(float) },
     };
     for (size_t i = 0; i < ARRAY_LEN(part); i++) {
         unsigned char *p = base ? base + at : NULL;
@@ -123,7 +87,7 @@ static size_t lay_out(struct engine *en, unsigned char *base)
 static size_t lane_floats(struct engine *en)
 {
     const struct cpu_hparams *hp = &en->hp;
-    size_t n = (size_t)KERN_ATTN_Q * (size_t)kern_dim_pad(hp->head_dim);
+    size_t n = en->traits & FAM_ENCODER ? cpu_enc_lane_floats(en) : kern_attn_floats(KERN_ATTN_Q, hp->head_dim, en->kv_type);
     int    cols = 0;
 
     if (!en->output.packed.data) cols = hp->n_embd;
@@ -145,7 +109,9 @@ static int alloc_scratch(struct engine *en, struct err *e)
 
     if (hp->q_dim > widest) widest = hp->q_dim;
     en->lanes = pool_lanes(en->pool);
+    if (en->traits & FAM_ENCODER && en->n_batch < en->n_ctx) en->n_batch = en->n_ctx; // no text is cut
     en->n_ubatch = en->n_batch < UBATCH_MAX ? en->n_batch : UBATCH_MAX;
+    if (en->traits & FAM_ENCODER && en->n_ubatch < en->n_ctx) en->n_ubatch = en->n_ctx;
     en->s_embd = cpu_pad16((size_t)hp->n_embd);
     en->s_q = cpu_pad16((size_t)hp->q_dim);
     en->s_kv = cpu_pad16((size_t)hp->kv_dim);
@@ -158,6 +124,7 @@ static int alloc_scratch(struct engine *en, struct err *e)
     en->scratch_bytes = lay_out(en, NULL);
     en->hidden_bytes = (size_t)en->n_batch * en->s_embd * sizeof(float);
     en->logits_bytes = (size_t)en->n_batch * en->s_vocab * sizeof(float);
+    if (en->traits & FAM_ENCODER) en->logits_bytes = KERN_ALIGN; // has none
 
     en->scratch = huge_alloc(en->scratch_bytes);
     en->hidden = en->scratch ? huge_alloc(en->hidden_bytes) : NULL;
@@ -180,9 +147,9 @@ static int open_parts(struct engine *en, const struct engine_conf *conf, struct 
         return rc;
     if ((rc = gguf_open(f->fd, f->size, f->name, &en->gguf, e))) return rc;
     if ((rc = cpu_read_hparams(en, e))) return rc;
-    if ((rc = cpu_load(en, e))) return rc;
+    if ((rc = cpu_load(en, conf, e))) return rc;
     en->n_batch = conf->n_batch;
-    if ((rc = alloc_kv(en, conf, e))) return rc;
+    if ((rc = cpu_alloc_kv(en, conf, e))) return rc;
     if ((rc = cpu_load_rope(en, e))) return rc;
     return alloc_scratch(en, e);
 }
@@ -206,7 +173,8 @@ static int engine_open(const struct engine_conf *conf, struct engine **ret, stru
 static void engine_info(const struct engine *en, struct engine_info *ret)
 {
     *ret = (struct engine_info){
-        .caps = ENGINE_FORWARD,
+        .caps = ENGINE_FORWARD | ENGINE_EMBED | (en->traits & FAM_ENCODER ? ENGINE_WHOLE : 0) |
+                (en->enc.rank ? ENGINE_RANK : 0),
         .arch = en->arch->name,
         .quant = en->quant,
         .n_ctx = en->n_ctx,
@@ -214,10 +182,15 @@ static void engine_info(const struct engine *en, struct engine_info *ret)
         .n_vocab = en->hp.n_vocab,
         .n_batch = en->n_batch,
         .kv_page_tok = KERN_PAGE_TOK,
-        .n_kv_page = en->n_kv_page,
+        .n_kv_page = en->kv[CPU_PAGES].n_page,
+        .n_swa = en->kv[CPU_WIN_PAGES].n_layer ? en->hp.n_swa : 0,
+        .n_win_page = en->kv[CPU_WIN_PAGES].n_page,
         .n_param = en->n_param,
         .weight_bytes = en->weights_bytes,
-        .kv_bytes = en->kv_bytes,
+        .kv_bytes = en->kv[CPU_PAGES].bytes + en->kv[CPU_WIN_PAGES].bytes,
+        .kv_type = cpu_kv_type_name(en),
+        .n_embd = en->hp.n_embd,
+        .pooling = en->hp.pooling,
     };
 }
 
@@ -242,11 +215,12 @@ static int add_run(struct engine *en, const struct engine_run *r, int at, int *r
             en->span[en->n_span++] = (struct cpu_span){ .first = en->n_tok };
         en->span[en->n_span - 1].n++;
         bool wanted = i >= r->n_tok - r->n_logits;
+        int  at_row = !wanted ? -1 : r->hidden ? en->n_batch - ++en->n_hidden : (*row)++;
         en->tok[en->n_tok++] = (struct cpu_tok){
             .id = r->tok[i],
             .pos = r->pos + i,
-            .page = r->page,
-            .row = wanted ? (*row)++ : -1,
+            .page = { r->page, r->win },
+            .row = at_row,
         };
     }
     return i - at;
@@ -256,8 +230,11 @@ static void check_run(const struct engine *en, const struct engine_run *r)
 {
     assert(r->n_tok >= 1 && r->pos >= 0 && r->n_logits >= 0 && r->n_logits <= r->n_tok);
     assert(r->n_tok <= en->n_ctx && r->pos <= en->n_ctx - r->n_tok);
-    for (int i = 0; i < chunks_of(r->pos + r->n_tok, KERN_PAGE_TOK); i++)
-        assert(r->page[i] >= 0 && r->page[i] < en->n_kv_page);
+    int n = (r->pos + r->n_tok - 1) / KERN_PAGE_TOK + 1, n_swa = en->hp.n_swa;
+    for (int i = 0; i < n; i++) assert(r->page[i] >= 0 && r->page[i] < en->kv[CPU_PAGES].n_page);
+    if (!en->kv[CPU_WIN_PAGES].n_layer) return;
+    for (int i = r->pos >= n_swa ? (r->pos + 1 - n_swa) / KERN_PAGE_TOK : 0; i < n; i++)
+        assert(r->win[i] >= 0 && r->win[i] < en->kv[CPU_WIN_PAGES].n_page);
 }
 
 static int engine_forward(struct engine *en, const struct engine_batch *batch, struct err *e)
@@ -265,11 +242,16 @@ static int engine_forward(struct engine *en, const struct engine_batch *batch, s
     (void)e;
     int row = 0, all = 0;
 
+    if (en->traits & FAM_ENCODER) {
+        cpu_enc_forward(en, batch);
+        return 0;
+    }
     for (int i = 0; i < batch->n_run; i++) {
         check_run(en, &batch->run[i]);
         all += batch->run[i].n_tok;
     }
     assert(all <= en->n_batch);
+    en->n_hidden = 0;
     clear(en);
     for (int i = 0; i < batch->n_run; i++) {
         const struct engine_run *r = &batch->run[i];
@@ -292,14 +274,36 @@ static float *engine_logits(struct engine *en, int i)
     return en->logits + (size_t)i * en->s_vocab;
 }
 
+static const float *engine_hidden(struct engine *en, int i)
+{
+    assert(i >= 0 && i < en->n_hidden);
+    return en->hidden + (size_t)(en->n_batch - 1 - i) * en->s_embd;
+}
+
+static float engine_score(struct engine *en, const float *pooled)
+{
+    return cpu_enc_score(en, pooled);
+}
+
+static int copy(struct cpu_kv *kv, int32_t dst, int32_t src)
+{
+    assert(dst >= 0 && dst < kv->n_page && src >= 0 && src < kv->n_page);
+    if (dst != src && kv->mem)
+        memcpy(kv->mem + (size_t)dst * kv->page_bytes, kv->mem + (size_t)src * kv->page_bytes, kv->page_bytes);
+    return 0;
+}
+
+/* Keys of a page are interleaved: the whole page costs the same, and what is behind n_tok is not read. */
 static int engine_page_copy(struct engine *en, int32_t dst, int32_t src, int n_tok)
 {
-    assert(dst >= 0 && dst < en->n_kv_page && src >= 0 && src < en->n_kv_page);
-    (void)n_tok; // keys of a page are interleaved: the whole page costs the same, the rest is not read
-    if (dst != src)
-        memcpy(en->kv + (size_t)dst * en->kv_page_bytes, en->kv + (size_t)src * en->kv_page_bytes,
-               en->kv_page_bytes);
-    return 0;
+    (void)n_tok;
+    return copy(&en->kv[CPU_PAGES], dst, src);
+}
+
+static int engine_win_copy(struct engine *en, int32_t dst, int32_t src, int n_tok)
+{
+    (void)n_tok;
+    return copy(&en->kv[CPU_WIN_PAGES], dst, src);
 }
 
 const struct engine_ops engine_cpu = {
@@ -311,4 +315,7 @@ const struct engine_ops engine_cpu = {
     .forward = engine_forward,
     .logits = engine_logits,
     .page_copy = engine_page_copy,
+    .win_copy = engine_win_copy,
+    .hidden = engine_hidden,
+    .score = engine_score,
 };

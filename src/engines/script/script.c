@@ -126,6 +126,26 @@ static int set_mode(struct reader *r, struct str *rest, struct err *e)
     return 0;
 }
 
+static int set_embed(struct reader *r, struct str *rest, struct err *e)
+{
+    static const char *const names[] = { [ENGINE_POOL_LAST] = "last", [ENGINE_POOL_FIRST] = "first",
+                                         [ENGINE_POOL_MEAN] = "mean" };
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (!str_eq(str_trim(*rest), str_c(names[i]))) continue;
+        r->s->embed   = true;
+        r->s->pooling = (enum engine_pooling)i;
+        *rest         = STR("");
+        return 0;
+    }
+    return bad(r, e, "embed is first, last or mean");
+}
+
+void script_state(int32_t byte, float *ret)
+{
+    for (int i = 0; i < SCRIPT_EMBD; i++) ret[i] = byte % SCRIPT_EMBD == i;
+}
+
 /* One directive; *rest is what follows its word and must be used up. */
 static int directive(struct reader *r, struct str word, struct str *rest, struct err *e)
 {
@@ -134,6 +154,7 @@ static int directive(struct reader *r, struct str word, struct str *rest, struct
     int                rc;
 
     if (str_eq(word, STR("mode"))) return set_mode(r, rest, e);
+    if (str_eq(word, STR("embed"))) return set_embed(r, rest, e);
     if (str_eq(word, STR("ctx"))) return take_int(r, rest, 16, 1 << 20, &s->n_ctx, e);
     if (str_eq(word, STR("seqs"))) return take_int(r, rest, 1, 1024, &s->n_seq, e);
     if (str_eq(word, STR("batch"))) return take_int(r, rest, 1, 1 << 16, &s->n_batch, e);

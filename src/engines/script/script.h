@@ -12,6 +12,8 @@
  *     load-wait 500          milliseconds that loading takes
  *     load-fail "why"        loading fails
  *     prefill-wait 5         milliseconds for each forward that holds prompt tokens, or each prompt
+ *     embed mean             it embeds texts (first, last or mean): the state of a byte b is 4 values, of which
+ *                            number b % 4 is 1 and the others are 0
  *
  *     on "weather"           what follows answers prompts that contain this ...
  *     on ""                  ... any other prompt (also where no `on` stands)
@@ -29,6 +31,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "engine.h"
 
 enum script_op { SCRIPT_SAY, SCRIPT_WAIT, SCRIPT_FAIL, SCRIPT_CRASH, SCRIPT_HANG };
 
@@ -49,6 +52,8 @@ struct script {
     bool                 forward;
     int                  n_ctx, n_seq, n_batch;
     int                  load_wait_ms, prefill_wait_ms;
+    bool                 embed;
+    enum engine_pooling  pooling;
     struct str           load_fail; // or STR_NULL
     struct script_reply *reply;
     int                  n_reply; // at least 1
@@ -60,6 +65,10 @@ NODISCARD int script_parse(struct str text, const char *name, struct arena *a, s
 
 /* The reply for a prompt: the first whose `on` is in it; none: the last one with an empty `on`. */
 const struct script_reply *script_match(const struct script *s, struct str prompt);
+
+/* The state of a byte, ret[SCRIPT_EMBD]. */
+#define SCRIPT_EMBD 4
+void script_state(int32_t byte, float *ret);
 
 /* Two engines: the script's `mode` says which one a file is for. */
 extern const struct engine_ops engine_script_forward;

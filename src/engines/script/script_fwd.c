@@ -28,6 +28,7 @@ struct place {
 
 struct slot {
     int32_t      tok;
+    int32_t      said; // after it, -1 when not asked
     struct place next; // what is said after this position, if logits were asked here
 };
 
@@ -37,6 +38,8 @@ struct engine {
     int           n_page;
     struct slot  *kv;     // [n_page][PAGE_TOK]
     float        *logits; // [n_batch][N_VOCAB]
+    float        *hidden; // [n_batch][SCRIPT_EMBD]
+    int           n_hidden;
     char         *prompt; // [n_ctx] scratch
 };
 
@@ -46,6 +49,7 @@ static void fwd_close(struct engine *en)
     arena_release(&en->arena);
     mem_free(en->kv);
     mem_free(en->logits);
+    mem_free(en->hidden);
     mem_free(en->prompt);
     mem_free(en);
 }
@@ -79,8 +83,9 @@ static int fwd_open(const struct engine_conf *conf, struct engine **ret, struct 
     en->n_page = s->n_seq * ((s->n_ctx + PAGE_TOK - 1) / PAGE_TOK);
     en->kv     = mem_array((size_t)en->n_page * PAGE_TOK, sizeof *en->kv);
     en->logits = mem_array((size_t)s->n_batch * N_VOCAB, sizeof *en->logits);
+    en->hidden = mem_array((size_t)s->n_batch * SCRIPT_EMBD, sizeof *en->hidden);
     en->prompt = mem_alloc((size_t)s->n_ctx);
-    if (!en->kv || !en->logits || !en->prompt) {
+    if (!en->kv || !en->logits || !en->hidden || !en->prompt) {
         rc = err_nomem(e, "opening a script");
         goto fail;
     }
@@ -95,10 +100,11 @@ fail:
 static void fwd_info(const struct engine *en, struct engine_info *ret)
 {
     *ret = (struct engine_info){
-        .caps = ENGINE_FORWARD | ENGINE_BYTES, .arch = "script", .quant = "none",
+        .caps = ENGINE_FORWARD | ENGINE_BYTES | (en->script.embed ? ENGINE_EMBED : 0), .arch = "script", .quant = "none",
         .n_ctx = en->script.n_ctx, .n_seq = en->script.n_seq, .n_vocab = N_VOCAB,
         .n_batch = en->script.n_batch, .kv_page_tok = PAGE_TOK, .n_kv_page = en->n_page,
         .kv_bytes = (uint64_t)en->n_page * PAGE_TOK * sizeof *en->kv,
+        .n_embd = en->script.embed ? SCRIPT_EMBD : 0, .pooling = en->script.pooling,
     };
 }
 
@@ -165,9 +171,15 @@ static int run_one(struct engine *en, const struct engine_run *run, int *row, st
         struct place pl   = { .reply = -1 };
         int32_t      tok;
 
-        if (run->n_tok == 1 && pos > 0) pl = slot_at(en, run, pos - 1)->next; // mid-answer
-        *slot = (struct slot){ .tok = run->tok[i], .next = { .reply = -1 } };
+        /* mid-answer: one token, or one and guesses, each of which is what was said */
+        const struct slot *before = pos > 0 ? slot_at(en, run, pos - 1) : NULL;
+        if (before && (run->n_tok == 1 || (run->n_logits == run->n_tok && before->said == run->tok[i]))) pl = before->next;
+        *slot = (struct slot){ .tok = run->tok[i], .said = -1, .next = { .reply = -1 } };
         if (run->n_tok - i > run->n_logits) continue;
+        if (run->hidden) {
+            script_state(slot->tok, en->hidden + (size_t)en->n_hidden++ * SCRIPT_EMBD);
+            continue;
+        }
 
         if (pl.reply < 0) {
             const struct script_reply *r = script_match(&en->script, text_to(en, run, pos));
@@ -176,6 +188,7 @@ static int run_one(struct engine *en, const struct engine_run *run, int *row, st
         int rc = next_tok(en, &pl, &tok, e);
         if (rc < 0) return rc;
         slot->next = pl;
+        slot->said = tok;
         fill_logits(en->logits + (size_t)(*row)++ * N_VOCAB, tok);
     }
     return 0;
@@ -186,6 +199,7 @@ static int fwd_forward(struct engine *en, const struct engine_batch *batch, stru
     int  row     = 0;
     bool prefill = false;
 
+    en->n_hidden = 0;
     for (int i = 0; i < batch->n_run; i++) {
         assert(batch->run[i].pos + batch->run[i].n_tok <= en->script.n_ctx);
         prefill |= batch->run[i].n_tok > 1;
@@ -201,6 +215,11 @@ static float *fwd_logits(struct engine *en, int i)
     return en->logits + (size_t)i * N_VOCAB;
 }
 
+static const float *fwd_hidden(struct engine *en, int i)
+{
+    return en->hidden + (size_t)i * SCRIPT_EMBD;
+}
+
 static int fwd_page_copy(struct engine *en, int32_t dst, int32_t src, int n_tok)
 {
     memcpy(&en->kv[(size_t)dst * PAGE_TOK], &en->kv[(size_t)src * PAGE_TOK],
@@ -210,5 +229,5 @@ static int fwd_page_copy(struct engine *en, int32_t dst, int32_t src, int n_tok)
 
 const struct engine_ops engine_script_forward = {
     .api = ENGINE_API, .name = "script", .open = fwd_open, .close = fwd_close, .info = fwd_info,
-    .forward = fwd_forward, .logits = fwd_logits, .page_copy = fwd_page_copy,
+    .forward = fwd_forward, .logits = fwd_logits, .page_copy = fwd_page_copy, .hidden = fwd_hidden,
 };

@@ -83,8 +83,9 @@ static int gen_open(const struct engine_conf *conf, struct engine **ret, struct 
 static void gen_info(const struct engine *en, struct engine_info *ret)
 {
     *ret = (struct engine_info){
-        .caps = ENGINE_GENERATE | ENGINE_TEXT_IN | ENGINE_ABORT, .arch = "script", .quant = "none",
-        .n_ctx = en->script.n_ctx, .n_seq = 1,
+        .caps = ENGINE_GENERATE | ENGINE_TEXT_IN | ENGINE_ABORT | (en->script.embed ? ENGINE_EMBED : 0),
+        .arch = "script", .quant = "none", .n_ctx = en->script.n_ctx, .n_seq = 1,
+        .n_embd = en->script.embed ? SCRIPT_EMBD : 0, .pooling = en->script.pooling,
     };
 }
 
@@ -134,6 +135,20 @@ static int play(struct run *r, const struct script_step *st, struct err *e)
     return 0;
 }
 
+/* The states of a prompt, three at a time. */
+static void embed(struct run *r, struct str prompt)
+{
+    enum { STATES = 3 };
+    float state[STATES * SCRIPT_EMBD];
+
+    for (size_t i = 0; i < prompt.n && !r->ended;) {
+        struct engine_piece piece = { .tok = -1, .hidden = state };
+        for (; piece.n_hidden < STATES && i < prompt.n; i++)
+            script_state((unsigned char)prompt.p[i], state + SCRIPT_EMBD * piece.n_hidden++);
+        if (!r->fn(r->ctx, &piece)) finish(r, ENGINE_END_ABORTED);
+    }
+}
+
 static int gen_generate(struct engine *en, const struct engine_gen *gen, engine_piece_fn *fn,
                         void *ctx, struct engine_gen_result *ret, struct err *e)
 {
@@ -145,12 +160,14 @@ static int gen_generate(struct engine *en, const struct engine_gen *gen, engine_
     en->aborted = false;
     pthread_mutex_unlock(&en->lock);
     if (wait_ms(en, en->script.prefill_wait_ms)) finish(&r, ENGINE_END_ABORTED);
-    do {
+    if (gen->hidden) embed(&r, prompt);
+    while (!gen->hidden) {
         for (int i = 0; i < reply->n_step && !r.ended; i++) {
             int rc = play(&r, &reply->step[i], e);
             if (rc < 0) return rc;
         }
-    } while (reply->endless && !r.ended);
+        if (!reply->endless || r.ended) break;
+    }
     *ret = (struct engine_gen_result){ .end = r.end, .n_prompt = (int)prompt.n, .n_gen = r.n_gen };
     return 0;
 }

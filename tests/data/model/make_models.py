@@ -6,7 +6,8 @@
 Python's standard library only. The forward pass below is written from the papers and from the formats'
 descriptions, in double precision, and shares nothing with the engine. It follows the engine's definition where
 that is part of the answer: inputs of block-quantised matrices are rounded to 8 bits by blocks of 32 (scale
-amax / 127, ties to even), keys and values are kept as f16. Near a tie, f32 and double precision could round
+amax / 127, ties to even), keys and values are kept as f16, or (kv_q8) in 8 bits by blocks of 32 with the scale
+amax / 127 rounded to f16, and then queries are rounded as inputs are. Near a tie, f32 and double precision could round
 apart; so a seed is looked for with which no value comes near one, and then all logits agree to f32 precision.
 """
 import json
@@ -21,8 +22,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # name: number in the file, elements and bytes of a block
 TYPES = {"F32": (0, 1, 4), "F16": (1, 1, 2), "Q4_0": (2, 32, 18), "Q4_1": (3, 32, 20), "Q5_0": (6, 32, 22),
          "Q5_1": (7, 32, 24), "Q8_0": (8, 32, 34), "Q4_K": (12, 256, 144), "Q6_K": (14, 256, 210),
-         "BF16": (30, 1, 2)}
-BLOCK_INPUTS = {"Q4_0", "Q5_0", "Q8_0", "Q4_K", "Q6_K"}  # types with kernels on 8-bit inputs
+         "BF16": (30, 1, 2), "MXFP4": (39, 32, 17)}
+BLOCK_INPUTS = {"Q4_0", "Q5_0", "Q8_0", "Q4_K", "Q6_K", "MXFP4"}  # types with kernels on 8-bit inputs
 
 TIE_Q8 = 3e-4   # steps: f32 errors of x * 127 / amax are below 127 * 2^-20
 TIE_F16 = 2e-3  # units in the last place of f16: f32 errors are below 2^-20 of the value
@@ -89,6 +90,11 @@ def block(rng, typ, size):
             hi = high[32 * half + k % 32] >> (2 * (k // 32)) & 3
             out.append(d * sc[j // 16] * ((lo | hi << 4) - 32))
         return low + high + struct.pack("<16b", *sc) + h(d), out
+    if typ == "MXFP4":
+        e, q = 127 + round(math.log2(size / 3)) + rng.randrange(2), rng.randbytes(16)
+        e2m1 = [0, 0.5, 1, 1.5, 2, 3, 4, 6]
+        value = lambda c: (-1 if c & 8 else 1) * e2m1[c & 7] * 2.0 ** (e - 127)
+        return bytes([e]) + q, [value(c & 15) for c in q] + [value(c >> 4) for c in q]
     raise ValueError(typ)
 
 
@@ -134,6 +140,19 @@ def kept(x):
         if abs(abs(s - math.floor(s)) - 0.5) < TIE_F16:
             raise Near
     return [f16(v) for v in x]
+
+
+def kept_q8(x):
+    """The same where the cache is Q8_0."""
+    out = []
+    for i in range(0, len(x), 32):
+        d, = kept([max(abs(v) for v in x[i:i + 32]) / 127])
+        for v in x[i:i + 32]:
+            s = v / d
+            if abs(abs(s - math.floor(s)) - 0.5) < TIE_Q8:
+                raise Near
+            out.append(max(-127, min(127, round(s))) * d)
+    return out
 
 
 def times(m, x):
@@ -227,7 +246,7 @@ def attention(m, i, x, pos, cache):
     """One token through the attention of layer i."""
     p, b = m["p"], "blk.%d." % i
     hd, group = p["head_dim"], p["heads"] // p["kv_heads"]
-    keep = (lambda v: v) if p["kv_f32"] else kept
+    keep = (lambda v: v) if p["kv_f32"] else kept_q8 if p["kv_q8"] else kept
     windowed = p["window"] and not (p["full_every"] and (i + 1) % p["full_every"] == 0)
     if not p["theta"] or (p["nope_every"] and (i + 1) % p["nope_every"] == 0):
         rope = [], 1
@@ -240,6 +259,8 @@ def attention(m, i, x, pos, cache):
         q = [norm(m, b + "attn_q_norm", y) for y in q]
         k = [norm(m, b + "attn_k_norm", y) for y in k]
     q = [rotate(y, pos, rope, p["neox"]) for y in q]
+    if p["kv_q8"]:
+        q = [quantised(y) for y in q]
     cache[0].append([keep(rotate(y, pos, rope, p["neox"])) for y in k])
     cache[1].append([keep(y) for y in v])
     first = max(0, pos + 1 - p["window"]) if windowed else 0
@@ -329,7 +350,7 @@ def write(path, m):
     u32, flt, text = (4, "<I"), (6, "<f"), (8, None)
     eps = "attention.layer_norm_epsilon" if p["layer_norm"] else "attention.layer_norm_rms_epsilon"
     kv = [("general.architecture", text, p["arch"]),
-          (a + "block_count", u32, p["layers"]), (a + "context_length", u32, CTX),
+          (a + "block_count", u32, p["layers"]), (a + "context_length", u32, p["ctx"]),
           (a + "embedding_length", u32, p["embd"]), (a + "feed_forward_length", u32, p["ff"]),
           (a + "attention.head_count", u32, p["heads"]), (a + "attention.head_count_kv", u32, p["kv_heads"]),
           (a + "attention.key_length", u32, p["head_dim"]), (a + "attention.value_length", u32, p["head_dim"]),
@@ -440,7 +461,8 @@ BASE = {"layers": 1, "embd": 32, "ff": 32, "heads": 4, "kv_heads": 2, "head_dim"
         "factors": None, "theta_swa": 0, "nope_every": 0, "window": 0, "full_every": 0, "attn_scale": 0, "attn_cap": 0,
         "final_cap": 0, "embd_scale": 1, "residual_scale": 1, "logit_scale": 1, "layer_norm": False, "gelu": False,
         "gated": True, "post_norms": False, "qk_norm": False, "fused_qkv": False, "fused_gate": False, "biases": "",
-        "experts": 0, "used": 0, "keys": {}, "kv_f32": False, "n_ctx": 0, "nameless": False}
+        "experts": 0, "used": 0, "keys": {}, "kv_f32": False, "kv_q8": False, "n_ctx": 0,
+        "ctx": CTX, "nameless": False}
 
 
 def params(arch, **more):
@@ -487,6 +509,10 @@ MODELS = {
                           embd_scale=math.sqrt(20), window=3, full_every=6, theta=1e6, theta_swa=10000.0, scaling="linear",
                           factor=8.0, kv_f32=True), {
         "embd": "F32", "output": None, "layers": [["F32"] * 7] * 7}),
+    # a window that is passed, over the borders of pages
+    "gemma3-window": (params("gemma3", layers=6, gelu=True, post_norms=True, qk_norm=True, embd_scale=math.sqrt(32), window=40,
+                             full_every=6, theta=1e6, theta_swa=10000.0, kv_f32=True, ctx=640, n_ctx=640), {
+        "embd": "F32", "output": None, "layers": [["F32"] * 7] * 6}),
     # one matrix for q, k and v, and one for gate and up; LongRoPE above and within the old context, not named in the
     # second file, as converters leave it
     "phi3-long": (params("phi3", fused_qkv=True, fused_gate=True, ff=64, window=5, factors=LONG["long"], **LONG), {
@@ -510,18 +536,29 @@ MODELS = {
     "gpt-oss-half": (params("gpt-oss", layers=2, biases="qkv o ffn", experts=5, used=2, window=3, full_every=2, theta=150.0,
                             scaling="yarn", factor=4.0, ctx_orig=256), {
         "embd": "F16", "output": "F16", "layers": [HALF, HALF]}),
+    "gpt-oss-mxfp4": (params("gpt-oss", layers=2, biases="qkv o ffn", experts=5, used=2, window=3, full_every=2, theta=150.0,
+                             scaling="yarn", factor=4.0, ctx_orig=256), {
+        "embd": "F16", "output": "F16", "layers": [HALF[:4] + ["MXFP4"] * 3] * 2}),
+    # heads that are whole blocks, for a cache in 8 bits; an odd number of blocks and a window in the second
+    "qwen3-kvq8": (params("qwen3", head_dim=64, heads=2, kv_heads=1, theta=1e6, qk_norm=True, kv_q8=True), {
+        "embd": "F16", "output": "BF16", "layers": [HALF]}),
+    "gemma2-kvq8": (params("gemma2", layers=2, heads=2, kv_heads=1, head_dim=32, gelu=True, post_norms=True,
+                           embd_scale=math.sqrt(32), window=3, full_every=2, attn_cap=50.0, final_cap=30.0, kv_q8=True), {
+        "embd": "F16", "output": None, "layers": [HALF, HALF]}),
 }
 TOKENS = [1, 5, 17, 5, 0, 11, 2, 9]
+MORE = {"gemma3-window": [i * i % 23 for i in range(82)]}
 
 
 def main():
     only = sys.argv[1:] or MODELS
     for name in only:
         p, types = MODELS[name]
+        tokens = TOKENS + MORE.get(name, [])
         for seed in range(1, 2000):
             m = model(seed, p, types)
             try:
-                out = logits(m, TOKENS)
+                out = logits(m, tokens)
             except Near:
                 continue
             break
@@ -531,7 +568,7 @@ def main():
         with open(os.path.join(HERE, name + ".json"), "w") as f:
             rows = ",\n  ".join("[" + ", ".join("%.7g" % v for v in row) + "]" for row in out)
             f.write('{"seed": %d, "n_ctx": %d, "tokens": %s, "logits": [\n  %s]}\n'
-                    % (seed, p["n_ctx"], json.dumps(TOKENS), rows))
+                    % (seed, p["n_ctx"], json.dumps(tokens), rows))
         print(name, "seed", seed, "largest logit %.3g" % max(abs(v) for row in out for v in row))
 
 
