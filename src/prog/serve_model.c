@@ -109,6 +109,7 @@ static int open_tok(struct serve_model *m, const struct settings *s, const struc
             rc = err_set(e, ERR_BAD_FILE, "%s: the vocabulary has %d tokens, the model's output %d", file->name,
                          tok_n(m->own_tok), i->n_vocab);
     }
+    if (m->own_tok) m->tok = m->own_tok;
     if (rc == 0)
         rc = s->chat_template ? chosen_template(m, s->chat_template, template_fd, template_text, e)
                               : find_template(m, g, str_c(i->chat_template), id, template_text, e);
