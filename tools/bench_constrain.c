@@ -1,7 +1,7 @@
 /* bench_constrain.c - what holding an answer to a form costs: `bench_constrain VOCAB.gguf`.
  *
- * An answer is walked token by token as the tokenizer cuts it, mask and step, microseconds of CPU for each token:
- * for a form that was just compiled, and again for the next answer. */
+ * An answer is walked token by token as the tokenizer cuts it, mask and step, microseconds of CPU for each
+ * token: for a form that was just compiled, and again for the next answer. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,23 +21,32 @@ static const struct {
     const char          *form, *text;
 } rows[] = {
     { "any object", CONSTRAIN_OBJECT, "",
-      "{\"title\": \"" WORDS "\", \"list\": [1, 2.5, {\"a\": null, \"text\": \"" WORDS "\"}], \"ok\": true}" },
+      "{\"title\": \"" WORDS "\", \"list\": [1, 2.5, {\"a\": null, \"text\": \"" WORDS
+      "\"}], \"ok\": true}" },
     { "four members", CONSTRAIN_SCHEMA,
-      "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"age\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":150},"
-      "\"about\":{\"type\":\"string\"},\"tags\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}}},\"required\":[\"name\",\"age\",\"about\",\"tags\"]}",
-      "{\"name\": \"Jane Doe\", \"age\": 42, \"about\": \"" WORDS WORDS "\", \"tags\": [\"red\", \"green\", \"a longer tag\"]}" },
+      "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"age\":{\"type\":\"integer\","
+      "\"minimum\":0,\"maximum\":150},"
+      "\"about\":{\"type\":\"string\"},\"tags\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}}},"
+      "\"required\":[\"name\",\"age\",\"about\",\"tags\"]}",
+      "{\"name\": \"Jane Doe\", \"age\": 42, \"about\": \"" WORDS WORDS
+      "\", \"tags\": [\"red\", \"green\", \"a longer tag\"]}" },
     { "strings with maxLength", CONSTRAIN_SCHEMA,
-      "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\",\"maxLength\":300},\"b\":{\"type\":\"string\",\"minLength\":5,\"maxLength\":120}},"
+      "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\",\"maxLength\":300},\"b\":{\"type\":"
+      "\"string\",\"minLength\":5,\"maxLength\":120}},"
       "\"required\":[\"a\",\"b\"]}",
       "{\"a\": \"" WORDS WORDS "\", \"b\": \"" WORDS "\"}" },
     { "patterns and formats", CONSTRAIN_SCHEMA,
-      "{\"type\":\"object\",\"properties\":{\"id\":{\"type\":\"string\",\"format\":\"uuid\"},\"at\":{\"type\":\"string\",\"format\":\"date-time\"},"
+      "{\"type\":\"object\",\"properties\":{\"id\":{\"type\":\"string\",\"format\":\"uuid\"},\"at\":{"
+      "\"type\":\"string\",\"format\":\"date-time\"},"
       "\"slug\":{\"type\":\"string\",\"pattern\":\"^[a-z0-9-]+$\"}},\"required\":[\"id\",\"at\",\"slug\"]}",
-      "{\"id\": \"123e4567-e89b-12d3-a456-426614174000\", \"at\": \"2024-05-06T07:08:09Z\", \"slug\": \"the-quick-brown-fox-jumps-over\"}" },
+      "{\"id\": \"123e4567-e89b-12d3-a456-426614174000\", \"at\": \"2024-05-06T07:08:09Z\", \"slug\": "
+      "\"the-quick-brown-fox-jumps-over\"}" },
     { "recursive tree", CONSTRAIN_SCHEMA,
-      "{\"$defs\":{\"n\":{\"type\":\"object\",\"properties\":{\"v\":{\"type\":\"string\"},\"kids\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/$defs/n\"}}},"
+      "{\"$defs\":{\"n\":{\"type\":\"object\",\"properties\":{\"v\":{\"type\":\"string\"},\"kids\":{\"type\":"
+      "\"array\",\"items\":{\"$ref\":\"#/$defs/n\"}}},"
       "\"required\":[\"v\",\"kids\"]}},\"$ref\":\"#/$defs/n\"}",
-      "{\"v\": \"root\", \"kids\": [{\"v\": \"left one\", \"kids\": []}, {\"v\": \"right\", \"kids\": [{\"v\": \"deep\", \"kids\": []}]}]}" },
+      "{\"v\": \"root\", \"kids\": [{\"v\": \"left one\", \"kids\": []}, {\"v\": \"right\", \"kids\": "
+      "[{\"v\": \"deep\", \"kids\": []}]}]}" },
 };
 
 static struct tok *load(const char *path)
@@ -48,7 +57,8 @@ static struct tok *load(const char *path)
     struct stat  st;
     int          fd = open(path, O_RDONLY);
 
-    if (fd < 0 || fstat(fd, &st) < 0 || gguf_open(fd, (uint64_t)st.st_size, path, &g, &e) < 0 || tok_from_gguf(g, &t, &e) < 0) {
+    if (fd < 0 || fstat(fd, &st) < 0 || gguf_open(fd, (uint64_t)st.st_size, path, &g, &e) < 0 ||
+        tok_from_gguf(g, &t, &e) < 0) {
         fprintf(stderr, "%s cannot be read\n", path);
         exit(1);
     }
@@ -93,8 +103,8 @@ static void walk(struct constrain *c, const struct ids *ids, const char *what)
         all += us[i];
     }
     qsort(us, ids->n, sizeof *us, by_value);
-    printf("  %-8s %4zu tokens: median %6.1f, 90%% %6.1f, most %7.1f, mean %6.1f us\n", what, ids->n, us[ids->n / 2],
-           us[ids->n * 9 / 10], us[ids->n - 1], all / (double)ids->n);
+    printf("  %-8s %4zu tokens: median %6.1f, 90%% %6.1f, most %7.1f, mean %6.1f us\n", what, ids->n,
+           us[ids->n / 2], us[ids->n * 9 / 10], us[ids->n - 1], all / (double)ids->n);
     constrain_stop(&r);
 }
 

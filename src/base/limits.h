@@ -103,6 +103,7 @@
 #define LIM_CONSTRAIN_TOKEN   1024    // bytes of a token; longer ones are not used
 #define LIM_CONSTRAIN_CACHE   16      // compiled forms that are kept
 /* what one form may remember while it is used; then it forgets and begins again */
+#define LIM_CONSTRAIN_KEEP    MIB(2) // what a form may keep of that while nobody uses it; 16 forms are kept
 #define LIM_CONSTRAIN_POOL_FRAMES 500000
 #define LIM_CONSTRAIN_POOL_CONFS  100000
 #define LIM_CONSTRAIN_POOL_TOPS   1000000

@@ -645,3 +645,8 @@ bool split_in_reasoning(const struct split *s)
 {
     return s->state == SPLIT_THINK;
 }
+
+bool split_in_answer(const struct split *s)
+{
+    return s->state == SPLIT_TEXT;
+}

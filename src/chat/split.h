@@ -89,6 +89,8 @@ int  split_calls(const struct split *s); // calls sent so far: finish_reason is 
 bool split_done(const struct split *s);
 /* What comes next is reasoning, as far as can be known (for counting reasoning tokens). */
 bool split_in_reasoning(const struct split *s);
+/* What comes next is answer text: no reasoning, no header, no call. */
+bool split_in_answer(const struct split *s);
 
 /* A call has just been opened and is not certain yet: the mark that opened it ("" where a bracket alone
  * did) and what came behind it. For those who hold calls to a form (session). Borrowed until split_put. */

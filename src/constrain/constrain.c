@@ -50,14 +50,16 @@ static int too_much(struct err *e)
     return err_set(e, ERR_INVALID_VALUE, "the grammar needs too much memory");
 }
 
-static int compile(struct constrain_vocab *v, const struct constrain_conf *conf, struct constrain *c, struct err *e)
+static int compile(struct constrain_vocab *v, const struct constrain_conf *conf, struct constrain *c,
+                   struct err *e)
 {
     struct arena a;
     struct gram  g;
     struct prog  prog;
 
     if (conf->text.n > LIM_CONSTRAIN_TEXT)
-        return err_set(e, ERR_INVALID_VALUE, "it has %zu bytes, the limit is %zu", conf->text.n, LIM_CONSTRAIN_TEXT);
+        return err_set(e, ERR_INVALID_VALUE, "it has %zu bytes, the limit is %zu", conf->text.n,
+                       LIM_CONSTRAIN_TEXT);
     arena_init(&a, LIM_CONSTRAIN_ARENA);
     gram_init(&g, &a, e);
     struct gram_node *root = tree(&g, conf);
@@ -74,7 +76,8 @@ static int compile(struct constrain_vocab *v, const struct constrain_conf *conf,
     return -(int)e->code;
 }
 
-int constrain_new(struct constrain_vocab *v, const struct constrain_conf *conf, struct constrain **ret, struct err *e)
+int constrain_new(struct constrain_vocab *v, const struct constrain_conf *conf, struct constrain **ret,
+                  struct err *e)
 {
     struct constrain *c = mem_zalloc(sizeof *c);
 
@@ -235,6 +238,7 @@ void constrain_stop(struct constrain_run *r)
     else c->pda.runs = r->next;
     if (r->next) r->next->prev = r->prev;
     *r = (struct constrain_run){ 0 };
+    pda_shrink(&c->pda);
     constrain_unref(c);
 }
 
@@ -251,7 +255,8 @@ int constrain_mask(struct constrain_run *r, const uint64_t **ret, struct err *e)
         *ret = mask;
         return 0;
     }
-    return err_set(e, ERR_INVALID_VALUE, "no token of this model's vocabulary can write what the form wants next");
+    return err_set(e, ERR_INVALID_VALUE,
+                   "no token of this model's vocabulary can write what the form wants next");
 }
 
 int constrain_bytes(struct constrain_run *r, struct str bytes, bool *fits, struct err *e)

@@ -29,7 +29,8 @@ struct constrain_vocab;
 
 /* n_vocab is the length of a row of logits; tokens that `t` does not know are never allowed. `t` is
  * borrowed. Some 50 ms for 150,000 tokens. Error: NO_MEMORY. */
-NODISCARD int constrain_vocab_new(const struct tok *t, int n_vocab, struct constrain_vocab **ret, struct err *e);
+NODISCARD int constrain_vocab_new(const struct tok *t, int n_vocab, struct constrain_vocab **ret,
+                                  struct err *e);
 void          constrain_vocab_free(struct constrain_vocab *v); // NULL is fine
 
 /* --- a form --- */
@@ -62,8 +63,8 @@ struct constrain; // compiled; may be shared by any number of sequences
 
 /* Error: INVALID_SCHEMA or INVALID_VALUE, naming conf->param and the place; UNSUPP_VALUE when the calls'
  * format cannot be held; NO_MEMORY. The result has one reference. */
-NODISCARD int     constrain_new(struct constrain_vocab *v, const struct constrain_conf *conf, struct constrain **ret,
-                                struct err *e);
+NODISCARD int     constrain_new(struct constrain_vocab *v, const struct constrain_conf *conf,
+                                struct constrain **ret, struct err *e);
 struct constrain *constrain_ref(struct constrain *c);
 void              constrain_unref(struct constrain *c); // NULL is fine
 
@@ -78,8 +79,8 @@ struct constrain_cache {
     int                    n;
 };
 /* *ret has a reference of its own. */
-NODISCARD int constrain_cache_get(struct constrain_cache *k, struct constrain_vocab *v, const struct constrain_conf *conf,
-                                  struct constrain **ret, struct err *e);
+NODISCARD int constrain_cache_get(struct constrain_cache *k, struct constrain_vocab *v,
+                                  const struct constrain_conf *conf, struct constrain **ret, struct err *e);
 void          constrain_cache_clear(struct constrain_cache *k);
 
 /* --- one sequence --- */

@@ -188,10 +188,14 @@ static struct gram_node *words(struct gram *g, struct gram_node **kid, int n, si
         struct str first = kid[i]->lit;
         for (j = i + 1; j < n && first.n > at && kid[j]->lit.n > at && kid[j]->lit.p[at] == first.p[at]; j++) {}
         size_t end = at + 1; // what all of them share
-        while (j - i > 1 && end < first.n && end < kid[j - 1]->lit.n && kid[j - 1]->lit.p[end] == first.p[end]) end++;
+        while (j - i > 1 && end < first.n && end < kid[j - 1]->lit.n &&
+               kid[j - 1]->lit.p[end] == first.p[end])
+            end++;
         if (j - i == 1) gram_push(g, &l, gram_lit(g, str_from(first, at)));
         else if (first.n <= at) gram_push(g, &l, gram_empty(g));
-        else gram_push(g, &l, GRAM_SEQ(g, gram_lit(g, str_sub(first, at, end - at)), words(g, kid + i, j - i, end)));
+        else
+            gram_push(g, &l,
+                      GRAM_SEQ(g, gram_lit(g, str_sub(first, at, end - at)), words(g, kid + i, j - i, end)));
     }
     return gram_alt(g, l.v, l.n);
 }
@@ -218,8 +222,8 @@ struct gram_node *gram_rep(struct gram *g, struct gram_node *x, int min, int max
     if (min == 1 && max == 1) return x;
     if (max == 0) return gram_empty(g);
     if (min > LIM_CONSTRAIN_REPEAT || max > LIM_CONSTRAIN_REPEAT)
-        return gram_fail(g, ERR_INVALID_VALUE, "a repetition of %d is above the limit of %d", max > min ? max : min,
-                         LIM_CONSTRAIN_REPEAT);
+        return gram_fail(g, ERR_INVALID_VALUE, "a repetition of %d is above the limit of %d",
+                         max > min ? max : min, LIM_CONSTRAIN_REPEAT);
     struct gram_node *rep = inner(g, GRAM_REP, &x, 1);
     if (!rep) return NULL;
     rep->min = min;
@@ -242,7 +246,8 @@ int gram_rule_new(struct gram *g)
     if (g->rc < 0) return -1;
     if (g->n_rule == g->cap_rule) {
         int                cap  = g->cap_rule ? g->cap_rule * 2 : 32;
-        struct gram_node **more = cap > LIM_CONSTRAIN_NODES * 2 ? NULL : arena_array(g->a, (size_t)cap, sizeof *more);
+        struct gram_node **more =
+            cap > LIM_CONSTRAIN_NODES * 2 ? NULL : arena_array(g->a, (size_t)cap, sizeof *more);
         if (!more) {
             nomem(g);
             return -1;

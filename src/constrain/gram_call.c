@@ -12,9 +12,10 @@
 #include "constrain/vocab_int.h"
 
 enum shape {
-    SHAPE_ONE,  // {"name": ..., KEY: {...}}
-    SHAPE_LIST, // [{...}, {...}]
-    SHAPE_NAME, // NAME mark {...}
+    SHAPE_ONE,    // {"name": ..., KEY: {...}}
+    SHAPE_LIST,   // [{...}, {...}]
+    SHAPE_NAME,   // NAME mark {...}
+    SHAPE_MARKED, // each call: inner NAME mark {...} inner_end
 };
 
 struct form {
@@ -22,22 +23,36 @@ struct form {
     enum shape  shape;
     const char *open, *close; // close NULL: the call's own end is enough
     const char *name_key, *args_key;
-    const char *mark;         // SHAPE_NAME: between name and arguments
+    const char *mark;         // SHAPE_NAME, SHAPE_MARKED: between name and arguments
     const char *between;      // before the next opener, when there may be another; NULL: one call only
+    const char *inner, *inner_end; // SHAPE_MARKED
+    bool        index;             // the name is followed by ":" and a number
 };
+
+#define DS(x) "<\xEF\xBD\x9Ctool\xE2\x96\x81" x "\xEF\xBD\x9C>"
+#define LOW   "\xE2\x96\x81"
 
 /* Rows of the same name are alternatives. */
 static const struct form forms[] = {
-    { "hermes", SHAPE_ONE, "<tool_call>", "</tool_call>", "name", "arguments", NULL, "\n" },
-    { "generic", SHAPE_ONE, "<tool_call>", "</tool_call>", "name", "arguments", NULL, "\n" },
-    { "llama3-json", SHAPE_ONE, "", NULL, "name", "parameters", NULL, NULL },
-    { "mistral", SHAPE_LIST, "[TOOL_CALLS]", NULL, "name", "arguments", NULL, NULL },
-    { "mistral", SHAPE_NAME, "[TOOL_CALLS]", NULL, NULL, NULL, "[ARGS]", "" },
-    { "phi4", SHAPE_LIST, "<|tool_call|>", "<|/tool_call|>", "name", "arguments", NULL, NULL },
-    { "granite", SHAPE_LIST, "<|tool_call|>", NULL, "name", "arguments", NULL, NULL },
-    { "nemotron", SHAPE_LIST, "<TOOLCALL>", "</TOOLCALL>", "name", "arguments", NULL, NULL },
-    { "internlm", SHAPE_ONE, "<|action_start|><|plugin|>", "<|action_end|>", "name", "parameters", NULL, NULL },
-    { "command", SHAPE_LIST, "<|START_ACTION|>", "<|END_ACTION|>", "tool_name", "parameters", NULL, NULL },
+    { "hermes", SHAPE_ONE, "<tool_call>", "</tool_call>", "name", "arguments", .between = "\n" },
+    { "generic", SHAPE_ONE, "<tool_call>", "</tool_call>", "name", "arguments", .between = "\n" },
+    { "llama3-json", SHAPE_ONE, "", NULL, "name", "parameters" },
+    { "mistral", SHAPE_LIST, "[TOOL_CALLS]", NULL, "name", "arguments" },
+    { "mistral", SHAPE_NAME, "[TOOL_CALLS]", NULL, .mark = "[ARGS]", .between = "" },
+    { "phi4", SHAPE_LIST, "<|tool_call|>", "<|/tool_call|>", "name", "arguments" },
+    { "granite", SHAPE_LIST, "<|tool_call|>", NULL, "name", "arguments" },
+    { "nemotron", SHAPE_LIST, "<TOOLCALL>", "</TOOLCALL>", "name", "arguments" },
+    { "internlm", SHAPE_ONE, "<|action_start|><|plugin|>", "<|action_end|>", "name", "parameters" },
+    { "command", SHAPE_LIST, "<|START_ACTION|>", "<|END_ACTION|>", "tool_name", "parameters" },
+    { "kimi", SHAPE_MARKED, "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>",
+      .inner = "<|tool_call_begin|>functions.", .index = true, .mark = "<|tool_call_argument_begin|>",
+      .inner_end = "<|tool_call_end|>" },
+    { "deepseek", SHAPE_MARKED, DS("calls" LOW "begin"), DS("calls" LOW "end"),
+      .inner = DS("call" LOW "begin"), // V3.1
+      .mark = DS("sep"), .inner_end = DS("call" LOW "end") },
+    { "deepseek", SHAPE_MARKED, DS("calls" LOW "begin"), DS("calls" LOW "end"),
+      .inner = DS("call" LOW "begin") "function" DS("sep"), // V3, R1
+      .mark = "\n```json\n", .inner_end = "\n```" DS("call" LOW "end") },
 };
 
 bool constrain_knows_form(const char *form)
@@ -54,26 +69,29 @@ const char *constrain_form_open(const char *form)
     return NULL;
 }
 
-/* A mark as text or, where it is made of special tokens, as those: both fit. */
+/* A mark, <...> by <...> and [...] by [...]: each as its text or as the special token of that name. */
 static struct gram_node *mark(struct gram *g, const char *z)
 {
-    struct str       s       = str_c(z);
-    struct gram_list special = { 0 };
+    struct str       s = str_c(z);
+    struct gram_list l = { 0 };
     char             b[LIM_SPLIT_MARK_BYTES + 2];
 
-    if (s.n == 0) return gram_empty(g);
-    /* "<|a|><|b|>": token by token */
     while (s.n) {
-        size_t end = str_find(s, STR("><"));
-        size_t n   = end == SIZE_MAX ? s.n : end + 1;
-        if (n > LIM_SPLIT_MARK_BYTES) return gram_never(g);
-        b[0] = VOCAB_SPECIAL;
-        memcpy(b + 1, s.p, n);
-        b[n + 1] = VOCAB_SPECIAL;
-        gram_push(g, &special, GRAM_ALT(g, gram_lit(g, str_sub(s, 0, n)), gram_lit(g, (struct str){ b, n + 2 })));
+        size_t n = 1;
+        char   end = s.p[0] == '<' ? '>' : s.p[0] == '[' ? ']' : 0;
+        if (end) n = str_find_byte(s, end) < s.n ? str_find_byte(s, end) + 1 : s.n;
+        else while (n < s.n && s.p[n] != '<' && s.p[n] != '[') n++;
+        struct gram_node *x = gram_lit(g, str_sub(s, 0, n));
+        if (end && n <= LIM_SPLIT_MARK_BYTES) {
+            b[0] = VOCAB_SPECIAL;
+            memcpy(b + 1, s.p, n);
+            b[n + 1] = VOCAB_SPECIAL;
+            x = GRAM_ALT(g, x, gram_lit(g, (struct str){ b, n + 2 }));
+        }
+        gram_push(g, &l, x);
         s = str_from(s, n);
     }
-    return gram_seq(g, special.v, special.n);
+    return gram_seq(g, l.v, l.n);
 }
 
 static struct gram_node *blank(struct gram *g)
@@ -97,12 +115,23 @@ static struct gram_node *arguments(struct gram *g, const struct constrain_conf *
 }
 
 /* One call of this tool. */
-static struct gram_node *one_call(struct gram *g, const struct form *f, const struct chat_tool *t, struct gram_node *args)
+static struct gram_node *one_call(struct gram *g, const struct form *f, const struct chat_tool *t,
+                                  struct gram_node *args)
 {
+    static const struct gram_range digit = { '0', '9' };
+
     if (f->shape == SHAPE_NAME) return GRAM_SEQ(g, gram_lit(g, t->name), mark(g, f->mark), args);
-    return GRAM_SEQ(g, gram_z(g, "{"), gram_sp(g), gram_json_text(g, str_c(f->name_key)), gram_z(g, ":"), gram_sp(g),
-                    gram_json_text(g, t->name), gram_z(g, ","), gram_sp(g), gram_json_text(g, str_c(f->args_key)), gram_z(g, ":"),
-                    gram_sp(g), args, gram_sp(g), gram_z(g, "}"));
+    if (f->shape == SHAPE_MARKED) {
+        struct gram_node *index =
+            f->index ? GRAM_SEQ(g, gram_z(g, ":"), gram_rep(g, gram_class(g, &digit, 1, false), 1, 3))
+                     : gram_empty(g);
+        return GRAM_SEQ(g, mark(g, f->inner), gram_lit(g, t->name), index, mark(g, f->mark), args,
+                        mark(g, f->inner_end));
+    }
+    return GRAM_SEQ(g, gram_z(g, "{"), gram_sp(g), gram_json_text(g, str_c(f->name_key)), gram_z(g, ":"),
+                    gram_sp(g), gram_json_text(g, t->name), gram_z(g, ","), gram_sp(g),
+                    gram_json_text(g, str_c(f->args_key)), gram_z(g, ":"), gram_sp(g), args, gram_sp(g),
+                    gram_z(g, "}"));
 }
 
 /* From behind the opener to the close. */
@@ -116,6 +145,13 @@ static struct gram_node *body(struct gram *g, const struct constrain_conf *conf,
         if (args[i]) gram_push(g, &tools, one_call(g, f, &conf->tool[i], args[i]));
     x = gram_alt(g, tools.v, tools.n);
     if (f->shape == SHAPE_LIST) x = gram_json_list(g, NULL, 0, 0, x, 1, conf->parallel ? GRAM_INF : 1);
+    if (f->shape == SHAPE_MARKED) {
+        int rule = gram_rule_new(g); // it is used twice
+        gram_rule_set(g, rule, x);
+        x = gram_rule(g, rule);
+        if (conf->parallel)
+            x = GRAM_SEQ(g, x, gram_rep(g, GRAM_SEQ(g, GRAM_OPT(g, gram_z(g, "\n")), x), 0, GRAM_INF));
+    }
     if (f->shape != SHAPE_NAME) x = GRAM_SEQ(g, blank(g), x);
     return f->close ? GRAM_SEQ(g, x, blank(g), mark(g, f->close)) : x;
 }
@@ -128,8 +164,10 @@ struct gram_node *gram_call_tree(struct gram *g, const struct constrain_conf *co
 
     if (!args) return gram_fail(g, ERR_NO_MEMORY, "out of memory while building a grammar");
     if (!constrain_knows_form(conf->form))
-        return gram_fail(g, ERR_UNSUPP_VALUE, "this model writes its tool calls in a format that this server cannot hold it to "
-                         "(\"%s\"); tool_choice none and auto work", conf->form);
+        return gram_fail(g, ERR_UNSUPP_VALUE,
+                         "this model writes its tool calls in a format that this server cannot hold it to "
+                         "(\"%s\"); tool_choice none and auto work",
+                         conf->form);
     for (int i = 0; i < conf->n_tool && g->rc == 0; i++) {
         const struct chat_tool *t = &conf->tool[i];
         if (t->barred || (conf->only.p && !str_eq(conf->only, t->name))) continue;
@@ -150,7 +188,8 @@ struct gram_node *gram_call_tree(struct gram *g, const struct constrain_conf *co
                 int rule = gram_rule_new(g); // it is used twice
                 gram_rule_set(g, rule, x);
                 x = gram_rule(g, rule);
-                x = GRAM_SEQ(g, x, gram_rep(g, GRAM_SEQ(g, gram_rep(g, gram_z(g, f->between), 0, 1), x), 0, GRAM_INF));
+                x = GRAM_SEQ(
+                    g, x, gram_rep(g, GRAM_SEQ(g, gram_rep(g, gram_z(g, f->between), 0, 1), x), 0, GRAM_INF));
             }
         }
         gram_push(g, &all, x);

@@ -91,7 +91,10 @@ static int rule_of(struct gb *b, struct str name)
 
 static int hex_digit(int c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 /* One character of a literal or class, escaped or not. False after a failure. */
@@ -142,7 +145,8 @@ static struct gram_node *literal(struct gb *b)
         uint32_t cp;
         char     u[UTF8_MAX];
         if (peek(b) == '\n') bad(b, "a literal has no end");
-        else if (character(b, &cp)) buf_put(&out, u, (size_t)utf8_encode(cp >= 0xD800 && cp < 0xE000 ? 0xFFFD : cp, u));
+        else if (character(b, &cp))
+            buf_put(&out, u, (size_t)utf8_encode(cp >= 0xD800 && cp < 0xE000 ? 0xFFFD : cp, u));
     }
     b->at++;
     return gram_buf(b->g, &out);
@@ -215,7 +219,8 @@ static struct gram_node *repeated(struct gb *b, struct gram_node *x)
     b->at++;
     skip(b, b->depth > 0);
     int c = peek(b);
-    if (c == '*' || c == '+' || c == '?' || c == '{') return bad(b, "a repetition of a repetition; put ( ) around it");
+    if (c == '*' || c == '+' || c == '?' || c == '{')
+        return bad(b, "a repetition of a repetition; put ( ) around it");
     return gram_rep(b->g, x, min, max);
 }
 

@@ -109,7 +109,16 @@ struct gram_node *gram_regex(struct gram *g, struct str re, const struct gram_re
 int               gram_regex_test(struct str re, struct str text);
 
 /* gram_json.c */
-enum gram_shared { SHARED_STRING, SHARED_NUMBER, SHARED_INTEGER, SHARED_VALUE, SHARED_OBJECT, SHARED_ARRAY, SHARED_CHAR, SHARED_ESC };
+enum gram_shared {
+    SHARED_STRING,
+    SHARED_NUMBER,
+    SHARED_INTEGER,
+    SHARED_VALUE,
+    SHARED_OBJECT,
+    SHARED_ARRAY,
+    SHARED_CHAR,
+    SHARED_ESC
+};
 struct gram_node *gram_json(struct gram *g, enum gram_shared what);
 struct gram_node *gram_sp(struct gram *g); // an optional space
 struct gram_node *gram_json_string(struct gram *g, int n_min, int n_max);

@@ -40,15 +40,19 @@ static struct gram_node *hex(struct gram *g)
 static struct gram_node *json_char(struct gram *g)
 {
     static const struct gram_range bad[] = { { 0, 0x1F }, { '"', '"' }, { '\\', '\\' } };
-    static const struct gram_range no_d[] = { { '0', '9' }, { 'a', 'c' }, { 'e', 'f' }, { 'A', 'C' }, { 'E', 'F' } };
+    static const struct gram_range no_d[] = {
+        { '0', '9' }, { 'a', 'c' }, { 'e', 'f' }, { 'A', 'C' }, { 'E', 'F' }
+    };
     struct gram_node *bmp = GRAM_ALT(g, GRAM_SEQ(g, gram_class(g, no_d, 5, false), hex(g)),
                                      GRAM_SEQ(g, one_of(g, "dD"), span(g, '0', '7')));
-    struct gram_node *pair = GRAM_SEQ(g, one_of(g, "dD"), one_of(g, "89abAB"), gram_rep(g, hex(g), 2, 2), gram_z(g, "\\u"),
-                                      one_of(g, "dD"), one_of(g, "cdefCDEF"), gram_rep(g, hex(g), 2, 2));
+    struct gram_node *pair =
+        GRAM_SEQ(g, one_of(g, "dD"), one_of(g, "89abAB"), gram_rep(g, hex(g), 2, 2), gram_z(g, "\\u"),
+                 one_of(g, "dD"), one_of(g, "cdefCDEF"), gram_rep(g, hex(g), 2, 2));
     struct gram_node *code = GRAM_ALT(g, GRAM_SEQ(g, bmp, gram_rep(g, hex(g), 2, 2)), pair);
 
     return GRAM_ALT(g, gram_class(g, bad, 3, true),
-                    GRAM_SEQ(g, gram_z(g, "\\"), GRAM_ALT(g, one_of(g, "\"\\/bfnrt"), GRAM_SEQ(g, gram_z(g, "u"), code))));
+                    GRAM_SEQ(g, gram_z(g, "\\"),
+                             GRAM_ALT(g, one_of(g, "\"\\/bfnrt"), GRAM_SEQ(g, gram_z(g, "u"), code))));
 }
 
 struct gram_node *gram_json_string(struct gram *g, int n_min, int n_max)
@@ -66,14 +70,17 @@ struct gram_node *gram_json_string(struct gram *g, int n_min, int n_max)
 
 static struct gram_node *integer(struct gram *g)
 {
-    return GRAM_SEQ(g, GRAM_OPT(g, gram_z(g, "-")),
-                    GRAM_ALT(g, gram_z(g, "0"), GRAM_SEQ(g, span(g, '1', '9'), gram_rep(g, span(g, '0', '9'), 0, 17))));
+    return GRAM_SEQ(
+        g, GRAM_OPT(g, gram_z(g, "-")),
+        GRAM_ALT(g, gram_z(g, "0"), GRAM_SEQ(g, span(g, '1', '9'), gram_rep(g, span(g, '0', '9'), 0, 17))));
 }
 
 static struct gram_node *number(struct gram *g)
 {
-    return GRAM_SEQ(g, integer(g), GRAM_OPT(g, GRAM_SEQ(g, gram_z(g, "."), gram_rep(g, span(g, '0', '9'), 1, 17))),
-                    GRAM_OPT(g, GRAM_SEQ(g, one_of(g, "eE"), GRAM_OPT(g, one_of(g, "+-")), gram_rep(g, span(g, '0', '9'), 1, 2))));
+    return GRAM_SEQ(g, integer(g),
+                    GRAM_OPT(g, GRAM_SEQ(g, gram_z(g, "."), gram_rep(g, span(g, '0', '9'), 1, 17))),
+                    GRAM_OPT(g, GRAM_SEQ(g, one_of(g, "eE"), GRAM_OPT(g, one_of(g, "+-")),
+                                         gram_rep(g, span(g, '0', '9'), 1, 2))));
 }
 
 /* [ head... rest* ]; the first n_head_min of head must be there, n_min .. n_max in all. */
@@ -89,7 +96,8 @@ struct gram_node *gram_json_list(struct gram *g, struct gram_node *const *head, 
     }
     if (n_max != GRAM_INF && n_head > n_max) n_head = n_max;
     if (n_min < n_head_min) n_min = n_head_min;
-    int more_min = n_min > n_head ? n_min - n_head : 0, more_max = n_max == GRAM_INF ? GRAM_INF : n_max - n_head;
+    int more_min = n_min > n_head ? n_min - n_head : 0,
+        more_max = n_max == GRAM_INF ? GRAM_INF : n_max - n_head;
     if (!rest && more_min) return gram_never(g);
     if (n_head == 0) {
         if (!rest || more_max == 0) return GRAM_SEQ(g, gram_z(g, "["), gram_sp(g), gram_z(g, "]"));
@@ -97,7 +105,8 @@ struct gram_node *gram_json_list(struct gram *g, struct gram_node *const *head, 
         body = GRAM_SEQ(g, rest, gram_rep(g, GRAM_SEQ(g, comma, rest), more_min ? more_min - 1 : 0, tail_max));
         if (n_min == 0) body = GRAM_OPT(g, body);
     } else { // from the last one back: head[i] and what follows it
-        body = rest && more_max != 0 ? gram_rep(g, GRAM_SEQ(g, comma, rest), more_min, more_max) : gram_empty(g);
+        body =
+            rest && more_max != 0 ? gram_rep(g, GRAM_SEQ(g, comma, rest), more_min, more_max) : gram_empty(g);
         for (int i = n_head - 1; i >= 0; i--) {
             body = GRAM_SEQ(g, i ? comma : gram_empty(g), head[i], body);
             if (i >= n_min) body = GRAM_OPT(g, body);
@@ -108,10 +117,12 @@ struct gram_node *gram_json_list(struct gram *g, struct gram_node *const *head, 
 
 static struct gram_node *object(struct gram *g)
 {
-    struct gram_node *member = GRAM_SEQ(g, gram_json(g, SHARED_STRING), gram_z(g, ":"), gram_sp(g), gram_json(g, SHARED_VALUE));
+    struct gram_node *member =
+        GRAM_SEQ(g, gram_json(g, SHARED_STRING), gram_z(g, ":"), gram_sp(g), gram_json(g, SHARED_VALUE));
     struct gram_node *more = gram_rep(g, GRAM_SEQ(g, gram_z(g, ","), gram_sp(g), member), 0, GRAM_INF);
 
-    return GRAM_SEQ(g, gram_z(g, "{"), gram_sp(g), GRAM_OPT(g, GRAM_SEQ(g, member, more)), gram_sp(g), gram_z(g, "}"));
+    return GRAM_SEQ(g, gram_z(g, "{"), gram_sp(g), GRAM_OPT(g, GRAM_SEQ(g, member, more)), gram_sp(g),
+                    gram_z(g, "}"));
 }
 
 struct gram_node *gram_json(struct gram *g, enum gram_shared what)
@@ -131,8 +142,9 @@ struct gram_node *gram_json(struct gram *g, enum gram_shared what)
         case SHARED_OBJECT: x = object(g); break;
         case SHARED_ARRAY: x = gram_json_list(g, NULL, 0, 0, gram_json(g, SHARED_VALUE), 0, GRAM_INF); break;
         case SHARED_VALUE:
-            x = GRAM_ALT(g, gram_json(g, SHARED_OBJECT), gram_json(g, SHARED_ARRAY), gram_json(g, SHARED_STRING),
-                         gram_json(g, SHARED_NUMBER), gram_z(g, "true"), gram_z(g, "false"), gram_z(g, "null"));
+            x = GRAM_ALT(g, gram_json(g, SHARED_OBJECT), gram_json(g, SHARED_ARRAY),
+                         gram_json(g, SHARED_STRING), gram_json(g, SHARED_NUMBER), gram_z(g, "true"),
+                         gram_z(g, "false"), gram_z(g, "null"));
             break;
         }
         gram_rule_set(g, rule, x);
@@ -262,9 +274,12 @@ static struct gram_node *key_not(struct gram *g, const struct str *name, int n, 
         if (k <= 0) return gram_never(g);
         while (j < n && name[j].n >= at + (size_t)k && !memcmp(name[j].p + at, name[i].p + at, (size_t)k)) j++;
         struct gram_range c = { cp, cp };
-        gram_push(g, &l, GRAM_SEQ(g, gram_json_class(g, &c, 1, false), key_not(g, name + i, j - i, at + (size_t)k, depth + 1)));
+        gram_push(g, &l,
+                  GRAM_SEQ(g, gram_json_class(g, &c, 1, false),
+                           key_not(g, name + i, j - i, at + (size_t)k, depth + 1)));
         if (n_next == LIM_CONSTRAIN_RANGES / 2)
-            return gram_fail(g, ERR_INVALID_VALUE, "more than %d names differ in one character", LIM_CONSTRAIN_RANGES / 2);
+            return gram_fail(g, ERR_INVALID_VALUE, "more than %d names differ in one character",
+                             LIM_CONSTRAIN_RANGES / 2);
         r[n_next++] = c;
         i = j;
     }

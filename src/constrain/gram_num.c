@@ -86,7 +86,8 @@ static struct gram_node *frac_side(struct gram *g, const char *f, int left, enum
         if (side == BELOW) return open ? gram_never(g) : zeros;
         if (!open) return digits(g, 0, left);
         return left == 0 ? gram_never(g)
-                         : GRAM_SEQ(g, gram_rep(g, gram_z(g, "0"), 0, left - 1), span(g, '1', '9'), digits(g, 0, left - 1));
+                         : GRAM_SEQ(g, gram_rep(g, gram_z(g, "0"), 0, left - 1), span(g, '1', '9'),
+                                    digits(g, 0, left - 1));
     }
     /* no more digits: zeros follow, and the bound has more than that */
     struct gram_node *stop = side == BELOW ? gram_empty(g) : gram_never(g);
@@ -97,15 +98,19 @@ static struct gram_node *frac_side(struct gram *g, const char *f, int left, enum
 }
 
 /* Between two bounds that were equal up to here; lo <= hi. */
-static struct gram_node *frac_between(struct gram *g, const char *lo, bool lo_open, const char *hi, bool hi_open, int left)
+static struct gram_node *frac_between(struct gram *g, const char *lo, bool lo_open, const char *hi,
+                                      bool hi_open, int left)
 {
     char a = *lo ? *lo : '0', b = *hi ? *hi : '0';
 
     if (!*lo && !*hi) return lo_open || hi_open ? gram_never(g) : gram_rep(g, gram_z(g, "0"), 0, left);
-    struct gram_node *stop = *lo || lo_open ? gram_never(g) : gram_empty(g); // the number is lo with zeros; hi has more
+    struct gram_node *stop =
+        *lo || lo_open ? gram_never(g) : gram_empty(g); // the number is lo with zeros; hi has more
     if (left == 0) return stop;
     const char *lo1 = *lo ? lo + 1 : lo, *hi1 = *hi ? hi + 1 : hi;
-    if (a == b) return GRAM_ALT(g, stop, GRAM_SEQ(g, span(g, a, a), frac_between(g, lo1, lo_open, hi1, hi_open, left - 1)));
+    if (a == b)
+        return GRAM_ALT(g, stop,
+                        GRAM_SEQ(g, span(g, a, a), frac_between(g, lo1, lo_open, hi1, hi_open, left - 1)));
     return GRAM_ALT(g, stop, GRAM_SEQ(g, span(g, a, a), frac_side(g, lo1, left - 1, ABOVE, lo_open)),
                     GRAM_SEQ(g, span(g, (char)(a + 1), (char)(b - 1)), digits(g, 0, left - 1)),
                     GRAM_SEQ(g, span(g, b, b), frac_side(g, hi1, left - 1, BELOW, hi_open)));
@@ -173,8 +178,8 @@ static struct gram_node *whole(struct gram *g, const char *lo, const char *hi, b
 }
 
 /* Magnitudes in a range; hi NULL: no bound. */
-static struct gram_node *between(struct gram *g, const struct mag *lo, bool lo_open, const struct mag *hi, bool hi_open,
-                                 int n_frac)
+static struct gram_node *between(struct gram *g, const struct mag *lo, bool lo_open, const struct mag *hi,
+                                 bool hi_open, int n_frac)
 {
     struct gram_list l = { 0 };
 
@@ -190,11 +195,15 @@ static struct gram_node *between(struct gram *g, const struct mag *lo, bool lo_o
     }
     /* strictly between the whole parts anything may follow; at a bound's own its digits count */
     gram_push(g, &l, GRAM_SEQ(g, whole(g, lo->whole, hi ? hi->whole : NULL, true, hi != NULL), any));
-    gram_push(g, &l, GRAM_SEQ(g, gram_z(g, lo->whole),
-                              point(g, some(g, frac_side(g, lo->frac, n_frac, ABOVE, lo_open)), !*lo->frac && !lo_open, n_frac)));
+    gram_push(g, &l,
+              GRAM_SEQ(g, gram_z(g, lo->whole),
+                       point(g, some(g, frac_side(g, lo->frac, n_frac, ABOVE, lo_open)),
+                             !*lo->frac && !lo_open, n_frac)));
     if (hi)
-        gram_push(g, &l, GRAM_SEQ(g, gram_z(g, hi->whole),
-                                  point(g, some(g, frac_side(g, hi->frac, n_frac, BELOW, hi_open)), *hi->frac || !hi_open, n_frac)));
+        gram_push(g, &l,
+                  GRAM_SEQ(g, gram_z(g, hi->whole),
+                           point(g, some(g, frac_side(g, hi->frac, n_frac, BELOW, hi_open)),
+                                 *hi->frac || !hi_open, n_frac)));
     return gram_alt(g, l.v, l.n);
 }
 
@@ -206,17 +215,20 @@ struct gram_node *gram_num(struct gram *g, const struct gram_num *r)
     bool             has_lo = r->lo.p, has_hi = r->hi.p;
 
     if ((has_lo && !parse(r->lo, &lo)) || (has_hi && !parse(r->hi, &hi)))
-        return gram_fail(g, ERR_INVALID_VALUE, "a bound of a number has more than %d digits behind the point", FRAC_DIGITS);
+        return gram_fail(g, ERR_INVALID_VALUE, "a bound of a number has more than %d digits behind the point",
+                         FRAC_DIGITS);
     /* the side at or above zero */
     if (!has_hi || !hi.negative) {
         bool              up = has_lo && !lo.negative;
-        struct gram_node *x  = between(g, up ? &lo : &zero, up && r->lo_open, has_hi ? &hi : NULL, r->hi_open, n_frac);
+        struct gram_node *x =
+            between(g, up ? &lo : &zero, up && r->lo_open, has_hi ? &hi : NULL, r->hi_open, n_frac);
         gram_push(g, &l, x);
     }
     /* below: the magnitudes from -hi up to -lo */
     if (!has_lo || lo.negative) {
         bool              down = has_hi && hi.negative;
-        struct gram_node *x    = between(g, down ? &hi : &zero, down ? r->hi_open : true, has_lo ? &lo : NULL, r->lo_open, n_frac);
+        struct gram_node *x =
+            between(g, down ? &hi : &zero, down ? r->hi_open : true, has_lo ? &lo : NULL, r->lo_open, n_frac);
         gram_push(g, &l, GRAM_SEQ(g, gram_z(g, "-"), x));
     }
     return gram_alt(g, l.v, l.n);

@@ -56,7 +56,8 @@ static void names(struct schema *s, const struct view *v, struct members *m)
 {
     for (int i = 0; i < v->n; i++) {
         const struct json *p = json_get(v->part[i].s, "properties");
-        if (p && json_kind(p) != JSON_T_OBJ) schema_fail(s, v->part[i].path, "\"properties\" must be an object");
+        if (p && json_kind(p) != JSON_T_OBJ)
+            schema_fail(s, v->part[i].path, "\"properties\" must be an object");
         for (struct json_it it = json_it(p); s->g->rc == 0 && json_next(&it);) add(s, m, it.key);
     }
     for (int i = 0; i < v->n; i++) {
@@ -88,15 +89,18 @@ static void member_view(struct schema *s, const struct view *v, struct str key, 
     *ret = (struct view){ 0 };
     for (int i = 0; i < v->n && s->g->rc == 0; i++) {
         const struct view_part *p = &v->part[i];
-        const struct json      *x = json_get_str(json_get(p->s, "properties"), key), *patterns = json_get(p->s, "patternProperties");
+        const struct json      *x     = json_get_str(json_get(p->s, "properties"), key),
+                          *patterns   = json_get(p->s, "patternProperties");
         bool                    named = x != NULL;
         if (x) view_add(s, ret, x, schema_path(s, schema_path(s, p->path, STR("properties")), key), 0);
         for (struct json_it it = json_it(patterns); s->g->rc == 0 && json_next(&it);) {
             int hit = gram_regex_test(it.key, key);
-            if (hit < 0) schema_cannot(s, p->path, "a regular expression of \"patternProperties\" is not supported");
+            if (hit < 0)
+                schema_cannot(s, p->path, "a regular expression of \"patternProperties\" is not supported");
             if (hit <= 0) continue;
             named = true;
-            view_add(s, ret, it.val, schema_path(s, schema_path(s, p->path, STR("patternProperties")), it.key), 0);
+            view_add(s, ret, it.val,
+                     schema_path(s, schema_path(s, p->path, STR("patternProperties")), it.key), 0);
         }
         const char        *word;
         const struct json *rest = additional(p, &word);
@@ -117,7 +121,8 @@ static struct gram_node *pair(struct schema *s, struct gram_node *key, const str
 }
 
 /* The one pattern, where its names cannot be declared ones; else NULL: then there are no such members. */
-static struct gram_node *by_pattern(struct schema *s, const struct view *v, const struct members *m, int n_pattern)
+static struct gram_node *by_pattern(struct schema *s, const struct view *v, const struct members *m,
+                                    int n_pattern)
 {
     struct view        one  = { 0 };
     struct str         re   = STR_NULL;
@@ -130,7 +135,8 @@ static struct gram_node *by_pattern(struct schema *s, const struct view *v, cons
         if (json_len(p) == 0 && rest) view_add(s, &one, rest, schema_path(s, v->part[i].path, str_c(word)), 0);
         for (struct json_it it = json_it(p); s->g->rc == 0 && json_next(&it);) {
             re = it.key;
-            view_add(s, &one, it.val, schema_path(s, schema_path(s, v->part[i].path, STR("patternProperties")), it.key), 0);
+            view_add(s, &one, it.val,
+                     schema_path(s, schema_path(s, v->part[i].path, STR("patternProperties")), it.key), 0);
         }
     }
     if (n_pattern > 1) {
@@ -180,14 +186,16 @@ static struct gram_node *as_rule(struct gram *g, struct gram_node *x)
     return gram_rule(g, rule);
 }
 
-static struct gram_node *in_order(struct schema *s, const struct members *m, struct gram_node *more, int64_t min, int64_t max)
+static struct gram_node *in_order(struct schema *s, const struct members *m, struct gram_node *more,
+                                  int64_t min, int64_t max)
 {
     struct gram      *g     = s->g;
     struct gram_node *comma = GRAM_SEQ(g, gram_z(g, ","), gram_sp(g)), *some, *none;
     int               first = 0; // the first that must be there: none(i) is wanted up to it
 
     if (m->n == 0 && more) {
-        struct gram_node *rest = gram_rep(g, GRAM_SEQ(g, comma, more), min > 0 ? (int)min - 1 : 0, max < 0 ? GRAM_INF : (int)max - 1);
+        struct gram_node *rest = gram_rep(g, GRAM_SEQ(g, comma, more), min > 0 ? (int)min - 1 : 0,
+                                          max < 0 ? GRAM_INF : (int)max - 1);
         if (max == 0) return gram_empty(g);
         rest = GRAM_SEQ(g, more, rest);
         return min > 0 ? rest : GRAM_OPT(g, rest);
@@ -212,7 +220,7 @@ static struct gram_node *in_order(struct schema *s, const struct members *m, str
 struct gram_node *view_object(struct schema *s, const struct view *v)
 {
     struct members m   = { 0 };
-    int64_t        min = view_count(s, v, "minProperties", true), max = view_count(s, v, "maxProperties", false);
+    int64_t min = view_count(s, v, "minProperties", true), max = view_count(s, v, "maxProperties", false);
     int            n_required = 0, n = 0;
 
     names(s, v, &m);
@@ -223,14 +231,18 @@ struct gram_node *view_object(struct schema *s, const struct view *v)
         member_view(s, v, m.v[i].key, &one);
         if (one.never && !m.v[i].required) continue; // never there
         there_v[n]      = m.v[i];
-        there_v[n].node = GRAM_SEQ(s->g, gram_json_text(s->g, m.v[i].key), gram_z(s->g, ":"), gram_sp(s->g), view_value(s, &one));
+        there_v[n].node = GRAM_SEQ(s->g, gram_json_text(s->g, m.v[i].key), gram_z(s->g, ":"), gram_sp(s->g),
+                                   view_value(s, &one));
         n_required += there_v[n++].required;
     }
     struct members there = { there_v, n, n };
     struct gram_node *more = s->g->rc < 0 ? NULL : extra(s, v, &m);
     if (s->g->rc < 0) return NULL;
-    if (n > 0 && (min > n_required && min > 1)) schema_cannot(s, v->part[0].path, "\"minProperties\" is supported up to 1, or without \"properties\"");
-    if (n > 0 && max >= 0 && (more || max < n)) schema_cannot(s, v->part[0].path, "\"maxProperties\" is supported only without \"properties\"");
+    if (n > 0 && (min > n_required && min > 1))
+        schema_cannot(s, v->part[0].path,
+                      "\"minProperties\" is supported up to 1, or without \"properties\"");
+    if (n > 0 && max >= 0 && (more || max < n))
+        schema_cannot(s, v->part[0].path, "\"maxProperties\" is supported only without \"properties\"");
     struct gram_node *body = in_order(s, &there, more, min, max);
     return GRAM_SEQ(s->g, gram_z(s->g, "{"), gram_sp(s->g), body, gram_sp(s->g), gram_z(s->g, "}"));
 }

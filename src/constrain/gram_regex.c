@@ -76,8 +76,9 @@ static bool put(struct re *r, struct set *s, uint32_t lo, uint32_t hi)
 
 static const struct gram_range digits[] = { { '0', '9' } };
 static const struct gram_range words[]  = { { '0', '9' }, { 'A', 'Z' }, { '_', '_' }, { 'a', 'z' } };
-static const struct gram_range spaces[] = { { 9, 13 }, { ' ', ' ' }, { 0xA0, 0xA0 }, { 0x1680, 0x1680 }, { 0x2000, 0x200A },
-                                            { 0x2028, 0x2029 }, { 0x202F, 0x202F }, { 0x205F, 0x205F }, { 0x3000, 0x3000 },
+static const struct gram_range spaces[] = { { 9, 13 },          { ' ', ' ' },       { 0xA0, 0xA0 },
+                                            { 0x1680, 0x1680 }, { 0x2000, 0x200A }, { 0x2028, 0x2029 },
+                                            { 0x202F, 0x202F }, { 0x205F, 0x205F }, { 0x3000, 0x3000 },
                                             { 0xFEFF, 0xFEFF } };
 
 /* \d \w \s and their negations; false: c is none of them. */
@@ -107,7 +108,10 @@ static bool shorthand(struct re *r, int c, struct set *s)
 
 static int hex_digit(int c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 static bool hex(struct re *r, int n, uint32_t *ret)
@@ -150,7 +154,8 @@ static bool escape(struct re *r, bool in_set, uint32_t *ret)
     case 'u':
         if (eat(r, '{')) {
             *ret = 0;
-            while (hex_digit(peek(r)) >= 0 && *ret <= 0x10FFFF) *ret = *ret << 4 | (uint32_t)hex_digit(r->text.p[r->at++]);
+            while (hex_digit(peek(r)) >= 0 && *ret <= 0x10FFFF)
+                *ret = *ret << 4 | (uint32_t)hex_digit(r->text.p[r->at++]);
             if (eat(r, '}') && *ret <= 0x10FFFF) return true;
             break;
         }
@@ -162,7 +167,8 @@ static bool escape(struct re *r, bool in_set, uint32_t *ret)
         }
         return true;
     default:
-        if (c > 0x20 && c < 0x7F && !((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'))) {
+        if (c > 0x20 && c < 0x7F &&
+            !((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'))) {
             *ret = (uint32_t)c;
             return true;
         }
@@ -315,7 +321,10 @@ static struct part item(struct re *r)
     if (peek(r) == '*' || peek(r) == '+') return fail(r, "nothing to repeat");
     struct part q = { gram_rep(r->g, p.x, min, max), 0, 0, p.min == 1 && p.max == 1 ? p.one : NULL };
     q.min = p.min * min > INT32_MAX ? INT32_MAX : p.min * min;
-    q.max = p.max == 0 || max == 0 ? 0 : p.max < 0 || max < 0 ? -1 : p.max * max > INT32_MAX ? INT32_MAX : p.max * max;
+    q.max         = p.max == 0 || max == 0    ? 0
+                    : p.max < 0 || max < 0    ? -1
+                    : p.max * max > INT32_MAX ? INT32_MAX
+                                              : p.max * max;
     return q;
 }
 
@@ -341,7 +350,9 @@ static struct part sequence(struct re *r, bool outer)
     }
     if (r->g->rc < 0) return all;
     if (!outer || r->o->whole) begun = ended = true;
-    struct gram_node *any = begun && ended ? NULL : r->o->json ? gram_json(r->g, SHARED_CHAR) : gram_class(r->g, NULL, 0, true);
+    struct gram_node *any = begun && ended ? NULL
+                            : r->o->json   ? gram_json(r->g, SHARED_CHAR)
+                                           : gram_class(r->g, NULL, 0, true);
     if (any) any = gram_rep(r->g, any, 0, GRAM_INF);
     struct gram_node *x = gram_seq(r->g, l.v, l.n);
     if (!begun) x = GRAM_SEQ(r->g, any, x);
@@ -395,8 +406,10 @@ struct gram_node *gram_regex(struct gram *g, struct str text, const struct gram_
     if (short_ok && long_ok) return p.x;
     if (!p.one) {
         if (o->soft) return NULL;
-        gram_fail(g, ERR_INVALID_VALUE, "regular expression \"%.40s\": together with minLength or maxLength only patterns like "
-                  "^[a-z]+$ are supported", arena_str(g->a, text).p);
+        gram_fail(g, ERR_INVALID_VALUE,
+                  "regular expression \"%.40s\": together with minLength or maxLength only patterns like "
+                  "^[a-z]+$ are supported",
+                  arena_str(g->a, text).p);
         return NULL;
     }
     int64_t min = p.min > o->n_min ? p.min : o->n_min;

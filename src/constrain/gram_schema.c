@@ -99,10 +99,12 @@ static struct gram_node *number(struct schema *s, const struct view *v, bool int
         const struct json *m = json_get(v->part[i].s, "multipleOf");
         if (!m) continue;
         int k = step_digits(json_num(m));
-        if (k < 0 || (k > 0 && integer)) schema_cannot(s, v->part[i].path, "\"multipleOf\" is supported for 1, 0.1, 0.01 and so on");
+        if (k < 0 || (k > 0 && integer))
+            schema_cannot(s, v->part[i].path, "\"multipleOf\" is supported for 1, 0.1, 0.01 and so on");
         else if (r.n_frac == GRAM_INF || k < r.n_frac) r.n_frac = k;
     }
-    if (!lo.v && !hi.v && r.n_frac == GRAM_INF) return gram_json(s->g, integer ? SHARED_INTEGER : SHARED_NUMBER);
+    if (!lo.v && !hi.v && r.n_frac == GRAM_INF)
+        return gram_json(s->g, integer ? SHARED_INTEGER : SHARED_NUMBER);
     r.lo      = bound_text(s, &lo);
     r.hi      = bound_text(s, &hi);
     r.lo_open = lo.open;
@@ -127,12 +129,15 @@ static struct gram_node *string(struct schema *s, const struct view *v)
     for (int i = 0; i < v->n; i++) {
         const struct json *p = json_get(v->part[i].s, "pattern"), *f = json_get(v->part[i].s, "format");
         if (p && json_kind(p) != JSON_T_STR) schema_fail(s, v->part[i].path, "\"pattern\" must be a string");
-        else if (p && pattern.p && !str_eq(pattern, json_str(p))) schema_cannot(s, v->part[i].path, "two patterns for one string are not supported");
+        else if (p && pattern.p && !str_eq(pattern, json_str(p)))
+            schema_cannot(s, v->part[i].path, "two patterns for one string are not supported");
         else if (p) pattern = json_str(p);
         if (f && gram_format(json_str(f))) format = gram_format(json_str(f));
     }
     if (max >= 0 && max < min) return gram_never(s->g);
-    struct gram_regex_opt o = { .json = true, .n_min = min > 0 ? (int)min : 0, .n_max = max >= 0 ? (int)max : GRAM_INF };
+    struct gram_regex_opt o = { .json  = true,
+                                .n_min = min > 0 ? (int)min : 0,
+                                .n_max = max >= 0 ? (int)max : GRAM_INF };
     if (pattern.p && s->g->rc == 0) {
         o.soft = s->o->loose;
         x      = gram_regex(s->g, pattern, &o);
@@ -165,7 +170,8 @@ static void element(struct schema *s, const struct view *v, size_t i, struct vie
     *ret = (struct view){ 0 };
     snprintf(name, sizeof name, "%zu", i);
     for (int k = 0; k < v->n; k++) {
-        const struct json      *x = v->part[k].s, *items = json_get(x, "items"), *prefix = json_get(x, "prefixItems");
+        const struct json *x = v->part[k].s, *items = json_get(x, "items"),
+                          *prefix   = json_get(x, "prefixItems");
         const struct view_path *at = v->part[k].path;
         const char             *key = "items", *list = "prefixItems";
         if (json_kind(items) == JSON_T_ARR) { // draft 7
@@ -175,7 +181,9 @@ static void element(struct schema *s, const struct view *v, size_t i, struct vie
             items  = json_get(x, key);
         }
         if (!items) items = json_get(x, key = "unevaluatedItems");
-        if (i < json_len(prefix)) view_add(s, ret, json_at(prefix, i), schema_path(s, schema_path(s, at, str_c(list)), str_c(name)), 0);
+        if (i < json_len(prefix))
+            view_add(s, ret, json_at(prefix, i), schema_path(s, schema_path(s, at, str_c(list)), str_c(name)),
+                     0);
         else if (items) view_add(s, ret, items, schema_path(s, at, str_c(key)), 0);
     }
 }
@@ -211,7 +219,8 @@ static struct gram_node *array(struct schema *s, const struct view *v)
     struct gram_node *more = rest.never ? NULL : view_value(s, &rest);
     if (s->g->rc < 0) return NULL;
     if (max >= 0 && max < min) return gram_never(s->g);
-    return gram_json_list(s->g, head.v, head.n, 0, more, min > 0 ? (int)min : 0, max >= 0 ? (int)max : GRAM_INF);
+    return gram_json_list(s->g, head.v, head.n, 0, more, min > 0 ? (int)min : 0,
+                          max >= 0 ? (int)max : GRAM_INF);
 }
 
 /* --- any value --- */
@@ -225,14 +234,16 @@ static struct gram_node *constants(struct schema *s, const struct view *v)
         const struct json *x = json_get(v->part[i].s, "enum");
         if (x && json_kind(x) != JSON_T_ARR) schema_fail(s, v->part[i].path, "\"enum\" must be an array");
         if (x && json_len(x) > LIM_CONSTRAIN_ENUM)
-            schema_fail(s, v->part[i].path, "\"enum\" has %zu values, the limit is %d", json_len(x), LIM_CONSTRAIN_ENUM);
+            schema_fail(s, v->part[i].path, "\"enum\" has %zu values, the limit is %d", json_len(x),
+                        LIM_CONSTRAIN_ENUM);
         if (x && !list) list = x;
         if (!one) one = json_get(v->part[i].s, "const");
     }
     if (s->g->rc < 0) return NULL;
     if (one) return view_fits(v, one, NULL) ? gram_json_const(s->g, one, 0) : gram_never(s->g);
     for (size_t i = 0; i < json_len(list) && s->g->rc == 0; i++)
-        if (view_fits(v, json_at(list, i), list)) gram_push(s->g, &l, gram_json_const(s->g, json_at(list, i), 0));
+        if (view_fits(v, json_at(list, i), list))
+            gram_push(s->g, &l, gram_json_const(s->g, json_at(list, i), 0));
     return s->g->rc < 0 ? NULL : gram_words(s->g, l.v, l.n);
 }
 
@@ -278,7 +289,8 @@ static bool branches(struct schema *s, const struct view *v, struct gram_node **
             struct gram_list   l    = { 0 };
             if (!list || v->part[i].done & rows[k].done) continue;
             const struct view_path *at = schema_path(s, v->part[i].path, str_c(rows[k].key));
-            if (json_kind(list) != JSON_T_ARR || json_len(list) == 0) schema_fail(s, at, "this must be an array with a schema in it");
+            if (json_kind(list) != JSON_T_ARR || json_len(list) == 0)
+                schema_fail(s, at, "this must be an array with a schema in it");
             for (size_t j = 0; j < json_len(list) && s->g->rc == 0; j++) {
                 struct view w = *v;
                 char        name[24];
@@ -331,7 +343,8 @@ struct gram_node *view_value(struct schema *s, const struct view *v)
     for (int i = 0; i < s->n_memo; i++)
         if (s->memo[i].hash == hash && same_view(&s->memo[i], v)) return gram_rule(s->g, s->memo[i].rule);
     if (s->n_memo == LIM_CONSTRAIN_VIEWS) {
-        schema_fail(s, v->part[0].path, "there are more than %d schemas and combinations of them", LIM_CONSTRAIN_VIEWS);
+        schema_fail(s, v->part[0].path, "there are more than %d schemas and combinations of them",
+                    LIM_CONSTRAIN_VIEWS);
         return NULL;
     }
     if (s->n_memo == s->cap_memo) {

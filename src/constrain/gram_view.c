@@ -27,7 +27,8 @@ void schema_fail(struct schema *s, const struct view_path *at, const char *fmt, 
     va_end(ap);
     buf_init(&b, KIB(64));
     write_path(&b, at, 0);
-    gram_fail(s->g, ERR_INVALID_VALUE, "%s at %s: %s", s->o->where, str_quote(q, sizeof q, b.n ? buf_text(&b) : STR("#")), what);
+    gram_fail(s->g, ERR_INVALID_VALUE, "%s at %s: %s", s->o->where,
+              str_quote(q, sizeof q, b.n ? buf_text(&b) : STR("#")), what);
     buf_release(&b);
 }
 
@@ -98,7 +99,8 @@ static const struct json *follow(struct schema *s, struct str ref)
 
 /* --- parts --- */
 
-void view_add(struct schema *s, struct view *v, const struct json *x, const struct view_path *path, unsigned done)
+void view_add(struct schema *s, struct view *v, const struct json *x, const struct view_path *path,
+              unsigned done)
 {
     if (json_kind(x) == JSON_T_BOOL) {
         if (!json_bool(x)) v->never = true;
@@ -151,14 +153,16 @@ void schema_release(struct schema *s)
 
 /* Keywords by what becomes of them. */
 static const char *const keywords[] = {
-    "type", "enum", "const", "properties", "required", "additionalProperties", "unevaluatedProperties", "patternProperties",
-    "minProperties", "maxProperties", "items", "prefixItems", "additionalItems", "unevaluatedItems", "minItems", "maxItems",
-    "uniqueItems", "anyOf", "oneOf", "allOf", "$ref", "$defs", "definitions", "minLength", "maxLength", "pattern", "format",
-    "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
+    "type", "enum", "const", "properties", "required", "additionalProperties",
+    "unevaluatedProperties", "patternProperties", "minProperties", "maxProperties", "items",
+    "prefixItems", "additionalItems", "unevaluatedItems", "minItems", "maxItems", "uniqueItems",
+    "anyOf", "oneOf", "allOf", "$ref", "$defs", "definitions", "minLength", "maxLength", "pattern",
+    "format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
 };
 static const char *const refused[] = {
-    "not", "if", "then", "else", "dependentRequired", "dependentSchemas", "dependencies", "contains", "minContains", "maxContains",
-    "propertyNames", "$dynamicRef", "$recursiveRef", "extends", "disallow",
+    "not", "if", "then", "else", "dependentRequired", "dependentSchemas", "dependencies",
+    "contains", "minContains", "maxContains", "propertyNames", "$dynamicRef", "$recursiveRef",
+    "extends", "disallow",
 };
 
 static bool listed(struct str key, const char *const *list, size_t n)
@@ -173,7 +177,8 @@ static bool harmless(const struct json *x, struct str key)
     if (str_eq(key, STR("if"))) return !json_get(x, "then") && !json_get(x, "else");
     if (str_eq(key, STR("then")) || str_eq(key, STR("else"))) return !json_get(x, "if");
     if (str_eq(key, STR("minContains")) || str_eq(key, STR("maxContains"))) return !json_get(x, "contains");
-    if (str_eq(key, STR("not"))) return json_kind(json_get(x, "not")) == JSON_T_BOOL && !json_bool(json_get(x, "not"));
+    if (str_eq(key, STR("not")))
+        return json_kind(json_get(x, "not")) == JSON_T_BOOL && !json_bool(json_get(x, "not"));
     return false;
 }
 
@@ -183,7 +188,8 @@ static void check_keys(struct schema *s, const struct view_part *p)
     char what[128], q[LIM_QUOTE_BYTES];
 
     for (struct json_it it = json_it(p->s); json_next(&it) && s->g->rc == 0;) {
-        if (listed(it.key, keywords, ARRAY_LEN(keywords)) || !listed(it.key, refused, ARRAY_LEN(refused))) continue;
+        if (listed(it.key, keywords, ARRAY_LEN(keywords)) || !listed(it.key, refused, ARRAY_LEN(refused)))
+            continue;
         if (harmless(p->s, it.key)) continue;
         snprintf(what, sizeof what, "the keyword \"%s\" is not supported", str_quote(q, sizeof q, it.key));
         schema_cannot(s, p->path, what);
@@ -204,7 +210,8 @@ static void take_ref(struct schema *s, struct view *v, int i)
         view_add(s, v, to, schema_path(s, NULL, json_str(ref)), 0);
         return;
     }
-    snprintf(what, sizeof what, "\"$ref\" to \"%s\" leads nowhere; \"#\" and \"#/path\" inside the same schema are supported",
+    snprintf(what, sizeof what,
+             "\"$ref\" to \"%s\" leads nowhere; \"#\" and \"#/path\" inside the same schema are supported",
              str_quote(q, sizeof q, json_str(ref)));
     schema_cannot(s, v->part[i].path, what);
 }
@@ -262,9 +269,11 @@ static unsigned part_types(struct schema *s, const struct view_part *p)
         const struct json *x   = json_kind(t) == JSON_T_ARR ? json_at(t, i) : t;
         unsigned           bit = type_bit(json_str(x));
         if (!bit && !s->o->loose)
-            schema_fail(s, p->path, "\"type\" is %s%s%s; null, boolean, integer, number, string, array and object are known",
-                        json_kind(x) == JSON_T_STR ? "\"" : json_kind_name(json_kind(x)), str_quote(q, sizeof q, json_str(x)),
-                        json_kind(x) == JSON_T_STR ? "\"" : "");
+            schema_fail(
+                s, p->path,
+                "\"type\" is %s%s%s; null, boolean, integer, number, string, array and object are known",
+                json_kind(x) == JSON_T_STR ? "\"" : json_kind_name(json_kind(x)),
+                str_quote(q, sizeof q, json_str(x)), json_kind(x) == JSON_T_STR ? "\"" : "");
         bits |= bit ? bit : TYPE_ALL;
     }
     return bits;
@@ -276,12 +285,25 @@ unsigned view_types(struct schema *s, const struct view *v)
         const char *key;
         unsigned    bits;
     } hints[] = {
-        { "properties", TYPE_OBJ }, { "required", TYPE_OBJ },   { "additionalProperties", TYPE_OBJ },
-        { "patternProperties", TYPE_OBJ }, { "minProperties", TYPE_OBJ }, { "maxProperties", TYPE_OBJ },
-        { "items", TYPE_ARR },      { "prefixItems", TYPE_ARR }, { "minItems", TYPE_ARR }, { "maxItems", TYPE_ARR },
-        { "minLength", TYPE_STR },  { "maxLength", TYPE_STR },  { "pattern", TYPE_STR },   { "format", TYPE_STR },
-        { "minimum", TYPE_INT | TYPE_REAL }, { "maximum", TYPE_INT | TYPE_REAL }, { "multipleOf", TYPE_INT | TYPE_REAL },
-        { "exclusiveMinimum", TYPE_INT | TYPE_REAL }, { "exclusiveMaximum", TYPE_INT | TYPE_REAL },
+        { "properties", TYPE_OBJ },
+        { "required", TYPE_OBJ },
+        { "additionalProperties", TYPE_OBJ },
+        { "patternProperties", TYPE_OBJ },
+        { "minProperties", TYPE_OBJ },
+        { "maxProperties", TYPE_OBJ },
+        { "items", TYPE_ARR },
+        { "prefixItems", TYPE_ARR },
+        { "minItems", TYPE_ARR },
+        { "maxItems", TYPE_ARR },
+        { "minLength", TYPE_STR },
+        { "maxLength", TYPE_STR },
+        { "pattern", TYPE_STR },
+        { "format", TYPE_STR },
+        { "minimum", TYPE_INT | TYPE_REAL },
+        { "maximum", TYPE_INT | TYPE_REAL },
+        { "multipleOf", TYPE_INT | TYPE_REAL },
+        { "exclusiveMinimum", TYPE_INT | TYPE_REAL },
+        { "exclusiveMaximum", TYPE_INT | TYPE_REAL },
     };
     unsigned bits = TYPE_ALL, hint = 0;
     bool     said = false;
@@ -304,7 +326,8 @@ static bool same(const struct json *a, const struct json *b)
     bool   num_a = json_kind(a) == JSON_T_INT || json_kind(a) == JSON_T_REAL;
     bool   num_b = json_kind(b) == JSON_T_INT || json_kind(b) == JSON_T_REAL;
 
-    if (num_a && num_b) return json_kind(a) == JSON_T_INT && json_kind(b) == JSON_T_INT ? json_int(a) == json_int(b) : x == y;
+    if (num_a && num_b)
+        return json_kind(a) == JSON_T_INT && json_kind(b) == JSON_T_INT ? json_int(a) == json_int(b) : x == y;
     if (json_kind(a) != json_kind(b) || json_len(a) != json_len(b)) return false;
     if (json_kind(a) == JSON_T_STR) return str_eq(json_str(a), json_str(b));
     if (json_kind(a) == JSON_T_BOOL) return json_bool(a) == json_bool(b);
@@ -317,33 +340,41 @@ static bool same(const struct json *a, const struct json *b)
 
 static bool part_fits(const struct json *s, const struct json *x, const struct json *known)
 {
-    static const unsigned kinds[] = { [JSON_T_NULL] = TYPE_NULL, [JSON_T_BOOL] = TYPE_BOOL, [JSON_T_INT] = TYPE_INT,
-                                      [JSON_T_REAL] = TYPE_REAL, [JSON_T_STR] = TYPE_STR, [JSON_T_ARR] = TYPE_ARR,
-                                      [JSON_T_OBJ] = TYPE_OBJ };
+    static const unsigned kinds[] = {
+        [JSON_T_NULL] = TYPE_NULL, [JSON_T_BOOL] = TYPE_BOOL, [JSON_T_INT] = TYPE_INT,
+        [JSON_T_REAL] = TYPE_REAL, [JSON_T_STR] = TYPE_STR,   [JSON_T_ARR] = TYPE_ARR,
+        [JSON_T_OBJ] = TYPE_OBJ
+    };
     const struct json *t = json_get(s, "type"), *list = json_get(s, "enum"), *k;
     unsigned           bit = kinds[json_kind(x)], ok = t ? type_bit(json_str(t)) : TYPE_ALL;
     int64_t            whole;
     double             n = json_num(x);
 
     if (bit == TYPE_REAL && json_whole(x, &whole)) bit |= TYPE_INT; // 1.0
-    for (size_t i = 0; json_kind(t) == JSON_T_ARR && i < json_len(t); i++) ok |= type_bit(json_str(json_at(t, i)));
+    for (size_t i = 0; json_kind(t) == JSON_T_ARR && i < json_len(t); i++)
+        ok |= type_bit(json_str(json_at(t, i)));
     if (!(bit & ok)) return false;
     if ((k = json_get(s, "const")) && !same(k, x)) return false;
     bool found = !list || list == known;
     for (size_t i = 0; !found && i < json_len(list); i++) found |= same(json_at(list, i), x);
     if (!found) return false;
     if (bit & (TYPE_INT | TYPE_REAL)) {
-        bool open_lo = json_bool(json_get(s, "exclusiveMinimum")), open_hi = json_bool(json_get(s, "exclusiveMaximum"));
+        bool open_lo = json_bool(json_get(s, "exclusiveMinimum")),
+             open_hi = json_bool(json_get(s, "exclusiveMaximum"));
         if ((k = json_get(s, "minimum")) && (n < json_num(k) || (open_lo && n == json_num(k)))) return false;
         if ((k = json_get(s, "maximum")) && (n > json_num(k) || (open_hi && n == json_num(k)))) return false;
-        if ((k = json_get(s, "exclusiveMinimum")) && json_kind(k) != JSON_T_BOOL && n <= json_num(k)) return false;
-        if ((k = json_get(s, "exclusiveMaximum")) && json_kind(k) != JSON_T_BOOL && n >= json_num(k)) return false;
+        if ((k = json_get(s, "exclusiveMinimum")) && json_kind(k) != JSON_T_BOOL && n <= json_num(k))
+            return false;
+        if ((k = json_get(s, "exclusiveMaximum")) && json_kind(k) != JSON_T_BOOL && n >= json_num(k))
+            return false;
     }
     if (bit == TYPE_STR) {
         double len = (double)utf8_count(json_str(x));
         if ((k = json_get(s, "minLength")) && len < json_num(k)) return false;
         if ((k = json_get(s, "maxLength")) && len > json_num(k)) return false;
-        if (json_kind(k = json_get(s, "pattern")) == JSON_T_STR && gram_regex_test(json_str(k), json_str(x)) == 0) return false;
+        if (json_kind(k = json_get(s, "pattern")) == JSON_T_STR &&
+            gram_regex_test(json_str(k), json_str(x)) == 0)
+            return false;
     }
     return true;
 }
@@ -368,7 +399,8 @@ static unsigned types_of(const struct json *s)
     const struct json *t    = json_get(s, "type");
     unsigned           bits = type_bit(json_str(t));
 
-    for (size_t i = 0; json_kind(t) == JSON_T_ARR && i < json_len(t); i++) bits |= type_bit(json_str(json_at(t, i)));
+    for (size_t i = 0; json_kind(t) == JSON_T_ARR && i < json_len(t); i++)
+        bits |= type_bit(json_str(json_at(t, i)));
     return bits ? bits : TYPE_ALL;
 }
 
@@ -388,7 +420,8 @@ bool view_disjoint(const struct json *a, const struct json *b)
     for (struct json_it it = json_it(json_get(a, "properties")); json_next(&it);) {
         const struct json *other = json_get_str(json_get(b, "properties"), it.key);
         if (!other || !requires(a, it.key) || !requires(b, it.key)) continue;
-        if (!(types_of(it.val) & types_of(other)) || lists_none_of(json_get(it.val, "enum"), json_get(it.val, "const"), other))
+        if (!(types_of(it.val) & types_of(other)) ||
+            lists_none_of(json_get(it.val, "enum"), json_get(it.val, "const"), other))
             return true;
     }
     return false;
@@ -413,7 +446,9 @@ int64_t view_count(struct schema *s, const struct view *v, const char *key, bool
             return -1;
         }
         if (n > LIM_CONSTRAIN_REPEAT) {
-            if (most) schema_fail(s, v->part[i].path, "\"%s\" is %lld, the limit is %d", key, (long long)n, LIM_CONSTRAIN_REPEAT);
+            if (most)
+                schema_fail(s, v->part[i].path, "\"%s\" is %lld, the limit is %d", key, (long long)n,
+                            LIM_CONSTRAIN_REPEAT);
             else continue; // a ceiling that high is none
         }
         if (best < 0 || (most ? n > best : n < best)) best = n;

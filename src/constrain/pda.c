@@ -46,8 +46,10 @@ static uint32_t frame(struct pda *p, uint32_t pc, uint32_t count, uint32_t paren
         const struct pda_frame *f = &p->frame[p->frame_slot[h] - 1];
         if (f->pc == pc && f->count == count && f->parent == parent) return p->frame_slot[h] - 1;
     }
-    if (mem_grow(&p->frame, &p->cap_frame, p->n_frame + 1, sizeof *p->frame, LIM_CONSTRAIN_POOL_FRAMES) < 0) return PDA_ROOT;
-    if (mem_grow(&p->seen, &p->cap_seen, p->cap_frame, sizeof *p->seen, LIM_CONSTRAIN_POOL_FRAMES) < 0) return PDA_ROOT;
+    if (mem_grow(&p->frame, &p->cap_frame, p->n_frame + 1, sizeof *p->frame, LIM_CONSTRAIN_POOL_FRAMES) < 0)
+        return PDA_ROOT;
+    if (mem_grow(&p->seen, &p->cap_seen, p->cap_frame, sizeof *p->seen, LIM_CONSTRAIN_POOL_FRAMES) < 0)
+        return PDA_ROOT;
     uint32_t id  = (uint32_t)p->n_frame++;
     p->frame[id] = (struct pda_frame){ .pc = pc, .count = count, .parent = parent,
                                        .depth = (uint16_t)(p->frame[parent].depth + 1) };
@@ -77,7 +79,8 @@ static int add_frame(struct pda *p, uint32_t id)
 {
     if (p->seen[id] == p->epoch) return 0;
     p->seen[id] = p->epoch;
-    if (mem_grow(&p->work, &p->cap_work, p->n_work + 1, sizeof *p->work, LIM_CONSTRAIN_POOL_FRAMES) < 0) return PDA_FULL;
+    if (mem_grow(&p->work, &p->cap_work, p->n_work + 1, sizeof *p->work, LIM_CONSTRAIN_POOL_FRAMES) < 0)
+        return PDA_FULL;
     p->work[p->n_work++] = id;
     return 0;
 }
@@ -108,9 +111,13 @@ static int expand(struct pda *p, uint32_t id)
     case PROG_NEVER: return 0;
     case PROG_BYTES:
         if (p->n_out == LIM_CONSTRAIN_STACKS)
-            return err_set(&p->err, ERR_INVALID_VALUE, "the grammar is too ambiguous: more than %d ways to read the "
-                           "text so far", LIM_CONSTRAIN_STACKS), PDA_ERROR;
-        if (mem_grow(&p->out, &p->cap_out, p->n_out + 1, sizeof *p->out, LIM_CONSTRAIN_STACKS) < 0) return PDA_FULL;
+            return err_set(&p->err, ERR_INVALID_VALUE,
+                           "the grammar is too ambiguous: more than %d ways to read the "
+                           "text so far",
+                           LIM_CONSTRAIN_STACKS),
+                   PDA_ERROR;
+        if (mem_grow(&p->out, &p->cap_out, p->n_out + 1, sizeof *p->out, LIM_CONSTRAIN_STACKS) < 0)
+            return PDA_FULL;
         p->out[p->n_out++] = id;
         return 0;
     case PROG_SPLIT:
@@ -139,8 +146,10 @@ static int close_over(struct pda *p)
 {
     while (p->n_work > 0) {
         if (++p->steps > LIM_CONSTRAIN_STEPS)
-            return err_set(&p->err, ERR_INVALID_VALUE, "the grammar is too ambiguous: more than %d steps for one token",
-                           LIM_CONSTRAIN_STEPS), PDA_ERROR;
+            return err_set(&p->err, ERR_INVALID_VALUE,
+                           "the grammar is too ambiguous: more than %d steps for one token",
+                           LIM_CONSTRAIN_STEPS),
+                   PDA_ERROR;
         int rc = expand(p, p->work[--p->n_work]);
         if (rc < 0) return rc;
     }
@@ -187,9 +196,10 @@ static int32_t intern(struct pda *p)
             && (n == 0 || !memcmp(p->top + c->top_at, p->out, n * sizeof *p->out)))
             return (int32_t)p->conf_slot[h] - 1;
     }
-    if (mem_grow(&p->top, &p->cap_top, p->n_top + n, sizeof *p->top, LIM_CONSTRAIN_POOL_TOPS) < 0
-        || mem_grow(&p->conf, &p->cap_conf, p->n_conf + 1, sizeof *p->conf, LIM_CONSTRAIN_POOL_CONFS) < 0
-        || mem_grow(&p->trans, &p->cap_trans, (p->n_conf + 1) * n_cls, sizeof *p->trans, LIM_CONSTRAIN_POOL_TRANS) < 0)
+    if (mem_grow(&p->top, &p->cap_top, p->n_top + n, sizeof *p->top, LIM_CONSTRAIN_POOL_TOPS) < 0 ||
+        mem_grow(&p->conf, &p->cap_conf, p->n_conf + 1, sizeof *p->conf, LIM_CONSTRAIN_POOL_CONFS) < 0 ||
+        mem_grow(&p->trans, &p->cap_trans, (p->n_conf + 1) * n_cls, sizeof *p->trans,
+                 LIM_CONSTRAIN_POOL_TRANS) < 0)
         return PDA_FULL;
     if ((p->n_conf + 1) * 2 > p->conf_mask) {
         if (rehash_confs(p, (p->conf_mask + 1) * 2) < 0) return PDA_FULL;
@@ -237,7 +247,8 @@ static uint32_t count_alike(const struct pda *p, const struct pda_frame *f)
     size_t                len = p->vocab->len_max;
 
     if (o->max == PROG_INF || (size_t)o->max < (size_t)f->count + len) return f->count;
-    if (f->count >= o->min) return (size_t)o->max >= (size_t)o->min + len + 1 && o->min > 0 ? o->min : f->count ? 1 : 0;
+    if (f->count >= o->min)
+        return (size_t)o->max >= (size_t)o->min + len + 1 && o->min > 0 ? o->min : f->count ? 1 : 0;
     return (size_t)o->min > (size_t)f->count + len ? 1 : f->count;
 }
 
@@ -304,6 +315,39 @@ int pda_init(struct pda *p, struct prog *prog, struct constrain_vocab *v, struct
     return 0;
 }
 
+/* An array with less room; stays as it is when that fails. */
+static void cut(void *p_ptr, size_t *cap, size_t want, size_t size)
+{
+    void *old, *p;
+
+    if (*cap <= want) return;
+    memcpy(&old, p_ptr, sizeof old);
+    p = mem_realloc(old, want * size);
+    if (!p) return;
+    memcpy(p_ptr, &p, sizeof p);
+    *cap = want;
+}
+
+void pda_shrink(struct pda *p)
+{
+    size_t bytes = p->cap_frame * (sizeof *p->frame + sizeof *p->seen) + p->cap_trans * sizeof *p->trans
+                   + p->cap_top * sizeof *p->top + p->cap_conf * sizeof *p->conf
+                   + (size_t)p->n_mask * (size_t)p->vocab->n_word * sizeof *p->masks;
+
+    if (p->runs || bytes < LIM_CONSTRAIN_KEEP) return;
+    clear(p);
+    cut(&p->frame, &p->cap_frame, 64, sizeof *p->frame);
+    cut(&p->seen, &p->cap_seen, p->cap_frame, sizeof *p->seen);
+    cut(&p->trans, &p->cap_trans, 4096, sizeof *p->trans);
+    cut(&p->top, &p->cap_top, 1024, sizeof *p->top);
+    cut(&p->conf, &p->cap_conf, 64, sizeof *p->conf);
+    cut(&p->work, &p->cap_work, 1024, sizeof *p->work);
+    (void)rehash_frames(p, 256); // with what they have if this fails
+    (void)rehash_confs(p, 256);
+    mem_free(p->masks);
+    p->masks = NULL;
+}
+
 void pda_release(struct pda *p)
 {
     prog_release(&p->prog);
@@ -342,7 +386,8 @@ static bool keep_conf(struct pda *p, struct kept *k, const struct pda_conf *c)
     for (uint32_t i = 0; ok && i < c->n_top; i++) {
         uint32_t at = p->top[c->top_at + i];
         ok = keep(k, p->frame[at].depth);
-        for (; ok && at != PDA_ROOT; at = p->frame[at].parent) ok = keep(k, p->frame[at].pc) && keep(k, p->frame[at].count);
+        for (; ok && at != PDA_ROOT; at = p->frame[at].parent)
+            ok = keep(k, p->frame[at].pc) && keep(k, p->frame[at].count);
     }
     return ok;
 }
@@ -372,7 +417,8 @@ int pda_forget(struct pda *p, struct err *e)
     struct kept k  = { 0 };
     bool        ok = true;
 
-    for (struct constrain_run *r = p->runs; r && ok; r = r->next) ok = keep_conf(p, &k, &p->conf[r->conf]);
+    for (struct constrain_run *r = p->runs; r && ok; r = r->next)
+        ok = r->conf < 0 || keep_conf(p, &k, &p->conf[r->conf]);
     if (!ok) {
         mem_free(k.v);
         return err_nomem(e, "holding an answer to its form");
@@ -380,6 +426,7 @@ int pda_forget(struct pda *p, struct err *e)
     clear(p);
     const uint32_t *at = k.v;
     for (struct constrain_run *r = p->runs; r && ok; r = r->next) {
+        if (r->conf < 0) continue; // it has failed before
         int32_t conf = bring_conf(p, &at);
         ok = conf >= 0;
         if (ok) r->conf = conf;

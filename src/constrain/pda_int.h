@@ -84,6 +84,9 @@ int32_t pda_alike(struct pda *p, int32_t conf);
 /* Forget all but the configurations of p->runs, which get new numbers. Error: NO_MEMORY. */
 NODISCARD int pda_forget(struct pda *p, struct err *e);
 
+/* Nobody runs: give back what was used beyond a usual measure. */
+void pda_shrink(struct pda *p);
+
 /* pda_mask.c: tokens that may follow; until the next call. NULL: p->err. */
 const uint64_t *pda_mask(struct pda *p, struct constrain_run *r);
 

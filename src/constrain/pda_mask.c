@@ -89,7 +89,9 @@ static int fill(struct pda *p, int32_t conf, uint64_t *mask)
     uint32_t                      left  = plain_left(p, &c);
 
     p->steps = 0;
-    if (left) memcpy(mask, v->plain + (size_t)(left < VOCAB_PLAIN ? left : VOCAB_PLAIN) * words, words * sizeof *mask);
+    if (left)
+        memcpy(mask, v->plain + (size_t)(left < VOCAB_PLAIN ? left : VOCAB_PLAIN) * words,
+               words * sizeof *mask);
     else memset(mask, 0, words * sizeof *mask);
     int rc = walk(p, left ? &v->rest : &v->all, conf, mask);
     if (c.accept)

@@ -19,7 +19,8 @@ static uint32_t put(struct emit *m, struct prog_op op)
 
     if (m->rc < 0) return 0;
     if (p->n_op == LIM_CONSTRAIN_OPS) {
-        m->rc = err_set(m->e, ERR_INVALID_VALUE, "the grammar needs more than %d operations", LIM_CONSTRAIN_OPS);
+        m->rc =
+            err_set(m->e, ERR_INVALID_VALUE, "the grammar needs more than %d operations", LIM_CONSTRAIN_OPS);
         return 0;
     }
     if (mem_grow(&p->op, &p->cap_op, p->n_op + 1, sizeof *p->op, LIM_CONSTRAIN_OPS) < 0) {
@@ -93,7 +94,8 @@ static uint32_t group_op(struct emit *m, const struct group *q, uint32_t next)
     return bytes_op(m, &q->first, next);
 }
 
-static void add_group(struct emit *m, struct groups *v, unsigned lo, unsigned hi, const struct tail *t, uint32_t next)
+static void add_group(struct emit *m, struct groups *v, unsigned lo, unsigned hi, const struct tail *t,
+                      uint32_t next)
 {
     for (int i = 0; i < v->n; i++) {
         if (memcmp(&v->g[i].tail, t, sizeof *t)) continue;
@@ -150,7 +152,8 @@ static uint32_t emit_class(struct emit *m, const struct gram_node *x, uint32_t n
             add_group(m, &v, lo, hi < 0x7F ? hi : 0x7F, &none, next);
         }
         for (int len = 2; len <= 4; len++) {
-            uint32_t a = last[len - 2] + 1 > lo ? last[len - 2] + 1 : lo, b = last[len - 1] < hi ? last[len - 1] : hi;
+            uint32_t a = last[len - 2] + 1 > lo ? last[len - 2] + 1 : lo,
+                     b = last[len - 1] < hi ? last[len - 1] : hi;
             if (a <= b) add_utf8(m, &v, a, b, len, next);
         }
     }
@@ -169,8 +172,12 @@ static uint32_t emit_rep(struct emit *m, const struct gram_node *x, uint32_t nex
 
     if (x->plain || (x->min > 1 || x->max > 1)) {
         uint32_t body = emit(m, kid, 0);
-        return put(m, (struct prog_op){ .kind = PROG_REP, .plain = x->plain, .x = body, .y = next,
-                                        .min = (uint32_t)x->min, .max = x->max == GRAM_INF ? PROG_INF : (uint32_t)x->max });
+        return put(m, (struct prog_op){ .kind  = PROG_REP,
+                                        .plain = x->plain,
+                                        .x     = body,
+                                        .y     = next,
+                                        .min   = (uint32_t)x->min,
+                                        .max   = x->max == GRAM_INF ? PROG_INF : (uint32_t)x->max });
     }
     if (x->max == 1) { // min is 0
         uint32_t once = emit(m, kid, next);
@@ -305,7 +312,8 @@ static int mark_live(struct prog *p, struct err *e)
     uint8_t  *in    = mem_array(n, 1);
 
     for (size_t i = 0; i < n; i++) n_use += (size_t)uses(&p->op[i], 0, &to) + (size_t)uses(&p->op[i], 1, &to);
-    uint32_t *first = mem_array(n + 1, sizeof *first), *by = mem_array(n_use + 1, sizeof *by), *queue = mem_array(n, sizeof *queue);
+    uint32_t *first = mem_array(n + 1, sizeof *first), *by = mem_array(n_use + 1, sizeof *by),
+             *queue = mem_array(n, sizeof *queue);
     bool      ok    = in && first && by && queue;
     if (ok) {
         settle(p, first, by, queue, in);
@@ -337,7 +345,8 @@ static void skip_jumps(struct prog *p)
     p->start = land(p, p->start);
 }
 
-/* Where an operation goes without reading a byte; edge 0 and 1, NONE past the last. *push: it grows the stack. */
+/* Where an operation goes without reading a byte; edge 0 and 1, NONE past the last. *push: it grows the
+ * stack. */
 static uint32_t edge(const struct prog_op *v, uint32_t at, int k, bool *push)
 {
     const struct prog_op *o = &v[at];
@@ -411,7 +420,8 @@ static int check_left(const struct prog *p, struct err *e)
 
     if (!num || !next) rc = err_nomem(e, "building a grammar");
     else if (left_recursive(p, num, num + p->n_op, num + 2 * p->n_op, num + 3 * p->n_op, next))
-        rc = err_set(e, ERR_INVALID_VALUE, "a rule begins with itself (left recursion); write it with a repetition");
+        rc = err_set(e, ERR_INVALID_VALUE,
+                     "a rule begins with itself (left recursion); write it with a repetition");
     mem_free(num);
     mem_free(next);
     return rc;

@@ -13,7 +13,12 @@ struct view_path {
     struct str              name;
 };
 
-enum view_done { VIEW_ANY = 1, VIEW_ONE = 2, VIEW_ALL = 4, VIEW_REF = 8 }; // keywords that were taken apart already
+enum view_done {
+    VIEW_ANY = 1,
+    VIEW_ONE = 2,
+    VIEW_ALL = 4,
+    VIEW_REF = 8
+}; // keywords that were taken apart already
 
 struct view_part {
     const struct json      *s;
@@ -36,8 +41,16 @@ struct schema {
     struct schema_doc            *docs; // schemas that we wrote ourselves
 };
 
-enum view_type { TYPE_NULL = 1, TYPE_BOOL = 2, TYPE_INT = 4, TYPE_REAL = 8, TYPE_STR = 16, TYPE_ARR = 32, TYPE_OBJ = 64,
-                 TYPE_ALL = 127 };
+enum view_type {
+    TYPE_NULL = 1,
+    TYPE_BOOL = 2,
+    TYPE_INT  = 4,
+    TYPE_REAL = 8,
+    TYPE_STR  = 16,
+    TYPE_ARR  = 32,
+    TYPE_OBJ  = 64,
+    TYPE_ALL  = 127
+};
 
 /* A failure at a place: "the schema at #/properties/a: ..." */
 void schema_fail(struct schema *s, const struct view_path *at, const char *fmt, ...) PRINTF_LIKE(3, 4);
@@ -46,7 +59,8 @@ const struct view_path *schema_path(struct schema *s, const struct view_path *up
 bool schema_cannot(struct schema *s, const struct view_path *at, const char *what);
 
 /* Add a schema; `true` and {} add nothing. */
-void view_add(struct schema *s, struct view *v, const struct json *x, const struct view_path *path, unsigned done);
+void view_add(struct schema *s, struct view *v, const struct json *x, const struct view_path *path,
+              unsigned done);
 /* allOf and $ref become parts of their own; unknown keywords are refused. */
 void view_flatten(struct schema *s, struct view *v);
 unsigned view_types(struct schema *s, const struct view *v);

@@ -57,7 +57,9 @@ static int trie_new(struct vocab_trie *t, const struct item *v, size_t n, struct
         size_t same = 0;
         while (same < last.n && same < v[i].s.n && last.p[same] == v[i].s.p[same]) same++;
         for (size_t k = same; k < v[i].s.n; k++)
-            t->node[t->n++] = (struct vocab_node){ .first = (uint32_t)i, .depth = (uint16_t)k, .byte = (uint8_t)v[i].s.p[k] };
+            t->node[t->n++] = (struct vocab_node){ .first = (uint32_t)i,
+                                                   .depth = (uint16_t)k,
+                                                   .byte  = (uint8_t)v[i].s.p[k] };
         t->id[i] = v[i].id;
         last     = v[i].s;
     }
@@ -108,7 +110,8 @@ static int fill(struct constrain_vocab *v, const struct tok *t, struct err *e)
         if (s.n == 0 || s.n > LIM_CONSTRAIN_TOKEN) continue;
         if (s.p[0] != VOCAB_SPECIAL && memchr(s.p, VOCAB_SPECIAL, s.n)) continue;
         if (s.p[0] == VOCAB_SPECIAL && !tok_is_special(t, id)) continue;
-        if (id < tok_n(t) && tok_is_eog(t, id) && !tok_is_special(t, id)) continue; // it ends the answer, whatever it spells
+        if (id < tok_n(t) && tok_is_eog(t, id) && !tok_is_special(t, id))
+            continue; // it ends the answer, whatever it spells
         all[n++] = (struct item){ s, id };
         if (s.n > v->len_max) v->len_max = s.n;
         for (int i = plain_chars(s); i > 0 && i <= VOCAB_PLAIN; i++)

@@ -30,7 +30,8 @@ struct constrain_vocab {
     int               n_vocab, n_word;
     struct vocab_trie all;
     struct vocab_trie rest;  // without those in plain[VOCAB_PLAIN]
-    uint64_t         *plain; // [VOCAB_PLAIN + 1][n_word] tokens of 1 to i characters that mean themselves in a JSON string
+    uint64_t
+        *plain; // [VOCAB_PLAIN + 1][n_word] tokens of 1 to i characters that mean themselves in a JSON string
     int32_t          *eog;   // [n_eog]
     int               n_eog;
     size_t            len_max; // bytes of the longest token

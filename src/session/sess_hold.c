@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "session/session_int.h"
 
@@ -26,12 +27,20 @@ static bool any_barred(const struct chat_req *r)
     return false;
 }
 
+static bool any_strict(const struct chat_req *r)
+{
+    for (int i = 0; i < r->n_tool; i++)
+        if (r->tool[i].strict) return true;
+    return false;
+}
+
 /* False: nothing is held. */
 static bool conf_of(const struct session *s, const struct chat_req *r, struct constrain_conf *c)
 {
     static const enum constrain_kind kinds[] = {
-        [CHAT_FORMAT_TEXT] = CONSTRAIN_OBJECT, [CHAT_FORMAT_JSON] = CONSTRAIN_OBJECT, [CHAT_FORMAT_SCHEMA] = CONSTRAIN_SCHEMA,
-        [CHAT_FORMAT_GRAMMAR] = CONSTRAIN_GBNF, [CHAT_FORMAT_REGEX] = CONSTRAIN_REGEX,
+        [CHAT_FORMAT_TEXT] = CONSTRAIN_OBJECT,   [CHAT_FORMAT_JSON] = CONSTRAIN_OBJECT,
+        [CHAT_FORMAT_SCHEMA] = CONSTRAIN_SCHEMA, [CHAT_FORMAT_GRAMMAR] = CONSTRAIN_GBNF,
+        [CHAT_FORMAT_REGEX] = CONSTRAIN_REGEX,
     };
     bool calls = calls_wanted(r), forced = calls && r->choice != CHAT_CHOICE_AUTO;
 
@@ -85,9 +94,19 @@ int hold_request(struct sess_req *rq, struct err *e)
     struct constrain_conf c;
 
     if (!conf_of(s, &rq->r, &c)) return 0;
+    if (rq->r.ignore_eos && c.kind != CONSTRAIN_CALL)
+        return err_param(e, ERR_INVALID_VALUE, "ignore_eos",
+                         "ignore_eos does not go together with %s: where the form is complete, "
+                         "the answer ends",
+                         c.param);
     int rc = ready(s, e);
     if (rc == 0) rc = constrain_cache_get(&s->forms, s->vocab, &c, &rq->form, e);
     rq->form_call = rc == 0 && c.kind == CONSTRAIN_CALL;
+    /* Nobody asked for calls to be held: where a schema is beyond us they are free, as with other formats. */
+    if (rc < 0 && rc != -ERR_NO_MEMORY && c.kind == CONSTRAIN_CALL && !any_strict(&rq->r) && !any_barred(&rq->r)) {
+        log_info("calls_free", "id=%u tools=%d", rq->id, rq->r.n_tool);
+        return 0;
+    }
     return rc;
 }
 
@@ -112,7 +131,7 @@ int hold_begin(struct choice *ch, struct err *e)
     }
     ch->hold_state = HOLD_ON;
     if (ch->split && (caps->thinking || caps->reasoning)) ch->hold_state = HOLD_FIRST;
-    if (ch->split && split_in_reasoning(ch->split)) ch->hold_state = HOLD_THINK;
+    if (ch->split && !split_in_answer(ch->split)) ch->hold_state = HOLD_THINK;
     return constrain_start(&ch->hold, rq->form, e);
 }
 
@@ -149,7 +168,8 @@ static const uint64_t *with_extra(struct choice *ch, const uint64_t *mask)
 
     memcpy(s->extra, mask, (size_t)(s->info.n_vocab + 63) / 64 * sizeof *mask);
     if (ch->hold_state == HOLD_FIRST) {
-        for (size_t i = 0; (mark = split_form_think(&s->c.form, i)).p; i++) allow(s->extra, tok_find(s->c.tok, mark));
+        for (size_t i = 0; (mark = split_form_think(&s->c.form, i)).p; i++)
+            allow(s->extra, tok_find(s->c.tok, mark));
         return s->extra;
     }
     for (int i = 0; i < 2; i++) allow(s->extra, s->line_end[i]);
@@ -190,8 +210,10 @@ static int call_begins(struct choice *ch, struct err *e)
     int rc = constrain_start(&ch->hold, ch->rq->form, e);
     if (rc < 0) return rc;
     rc = constrain_bytes(&ch->hold, rest, &fits, e);
-    if (rc == 0 && fits) rc = constrain_bytes(&ch->hold, (struct str){ ch->stop.held, ch->stop.n_held }, &fits, e);
-    if (rc == 0 && fits) rc = constrain_bytes(&ch->hold, (struct str){ ch->stream.held, (size_t)ch->stream.n_held }, &fits, e);
+    if (rc == 0 && fits)
+        rc = constrain_bytes(&ch->hold, (struct str){ ch->stop.held, ch->stop.n_held }, &fits, e);
+    if (rc == 0 && fits)
+        rc = constrain_bytes(&ch->hold, (struct str){ ch->stream.held, (size_t)ch->stream.n_held }, &fits, e);
     if (rc == 0 && fits) ch->hold_state = HOLD_ON;
     else constrain_stop(&ch->hold);
     return rc;
@@ -226,7 +248,7 @@ int hold_token(struct choice *ch, int32_t tok, bool *over, struct err *e)
         }
         return held_token(ch, tok, over, e);
     case HOLD_THINK:
-        if (!split_in_reasoning(ch->split)) ch->hold_state = HOLD_GAP;
+        if (split_in_answer(ch->split)) ch->hold_state = HOLD_GAP;
         return 0;
     case HOLD_GAP:
         if (!line_end(ch->rq->s, tok)) return held_token(ch, tok, over, e);

@@ -29,7 +29,7 @@ struct held_lp {
 enum hold_state {
     HOLD_FREE,  // there is none
     HOLD_FIRST, // the first token, which may open reasoning instead
-    HOLD_THINK, // free until the reasoning is over
+    HOLD_THINK, // free until reasoning, or the answer's header, is over
     HOLD_GAP,   // it is just over: line ends may come
     HOLD_ON,    // held
     HOLD_WAIT,  // free until a call begins

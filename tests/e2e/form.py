@@ -85,6 +85,9 @@ def test_tool_choice():
         # free text, and then a call with the argument that the tool has
         reply = ask(server, "call", tools=TOOLS)
         assert calls(reply) == [("now", {"place": "Oslo"})] and reply["choices"][0]["message"]["content"] == "I look."
+        # the stop matcher holds text back that the form must see
+        for stop in "\n{X", "l>\nX", "<tool_call>X":
+            assert calls(ask(server, "call", tools=TOOLS, stop=[stop])) == [("now", {"place": "Oslo"})], stop
         only["allowed_tools"]["mode"] = "auto"
         assert calls(ask(server, "call", tools=TOOLS, tool_choice=only)) == [("nox", {})]
         # none, and no tools: the text as it is
@@ -104,6 +107,8 @@ def test_refused():
         assert e["param"] == "guided_json" and "uniqueItems" in e["message"], e
         e = ask(server, status=400, grammar='root ::= "a"', guided_regex="b")
         assert "one is possible" in e["message"], e
+        e = ask(server, status=400, guided_regex="a+", ignore_eos=True)
+        assert e["param"] == "ignore_eos" and "guided_regex" in e["message"], e
         e = ask(server, status=400, tools=TOOLS, tool_choice=named("no"))
         assert e["param"] == "tool_choice" and '"no"' in e["message"], e
         strict = json.loads(json.dumps(TOOLS))
@@ -113,6 +118,11 @@ def test_refused():
         assert e["param"] == "tools" and '"now"' in e["message"] and "#/properties/place" in e["message"], e
         strict[0]["function"]["strict"] = False  # what cannot be held is left free
         ask(server, "call", tools=strict)
+        # a schema that cannot be read: calls that nobody asked to hold are free, others are refused
+        broken = [tool("now", town={"enum": "x"})]
+        assert calls(ask(server, "call", tools=broken)) == [("now", {"town": "Oslo"})]
+        e = ask(server, status=400, tools=broken, tool_choice="required")
+        assert e["param"] == "tool_choice" and "#/properties/town" in e["message"], e
     with Server(script=SCRIPT.replace("forward", "generate")) as server:
         for more in {"response_format": {"type": "json_object"}}, {"guided_regex": "a"}, {"tools": TOOLS, "tool_choice": "required"}:
             e = ask(server, status=400, **more)

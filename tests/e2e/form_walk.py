@@ -9,7 +9,7 @@ import json
 import os
 import sys
 
-from serve import SKIPPED, Server, run_all
+from serve import SKIPPED, Server, is_sanitized, run_all
 
 try:
     import jsonschema
@@ -51,7 +51,8 @@ def kind_of(schema):
 def test_walks():
     ended = cut = refused = 0
     with Server("--model", TINY, "--alias", "m") as server:
-        for schema, seeds in [(s, 12) for s in SCHEMAS] + [(s, 1) for s in world()]:
+        n = 4 if is_sanitized() else 12
+        for schema, seeds in [(s, n) for s in SCHEMAS] + [(s, 1) for s in world() if not is_sanitized()]:
             for seed in range(seeds):
                 reply = server.request("POST", "/v1/completions", json.dumps({
                     "model": "m", "prompt": "JSON: ", "guided_json": schema, "temperature": 1.6, "seed": seed, "max_tokens": 600}).encode())
@@ -73,7 +74,7 @@ def test_walks():
                     break  # an `id` inside the schema makes it look elsewhere
                 assert not errors, (schema, one["text"], errors[0])
     print(f"{ended} answers valid, {cut} cut at their length, {refused} schemas refused")
-    assert ended >= 60, (ended, cut)  # of the 96 of our own
+    assert ended >= n * 5, (ended, cut)  # of n * 8 of our own
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ static struct chat_req sample_req(void)
         { .role = CHAT_ASSISTANT, .content = STR(""), .reasoning = STR("hm"), .call = call, .n_call = 1 },
         { .role = CHAT_TOOL, .has_content = true, .content = STR("7"), .call_id = STR("id"), .name = STR("f") },
     };
-    static const struct chat_tool tool[]   = { { STR("{}"), STR("f"), STR("{\"type\":\"object\"}"), true } };
+    static const struct chat_tool tool[]   = { { STR("{}"), STR("f"), STR("{\"type\":\"object\"}"), true, true } };
     static const struct str       stop[]   = { STR("x"), STR("\n\n") };
     static const struct chat_bias bias[]   = { { 5, -100 }, { 6, 1.5f } };
     static const int32_t          prompt[] = { 1, 2, 300000 };
@@ -43,6 +43,7 @@ static struct chat_req sample_req(void)
     r.breaker = stop, r.n_breaker = 2, r.own_breakers = true;
     r.cache_key = STR("key"), r.cache_salt = STR("salt"), r.client = 1ull << 63;
     r.context_shift = CHAT_SHIFT_ON, r.n_keep = -1;
+    r.format = CHAT_FORMAT_REGEX, r.schema = STR("a+"), r.format_field = STR("guided_regex");
     return r;
 }
 
@@ -68,6 +69,9 @@ static void request_round_trip(void **state)
     assert_null(got.msg[0].name.p); // absent stays absent, empty stays empty
     assert_non_null(got.prompt.p);
     assert_int_equal(got.prompt_tok[2], 300000);
+    assert_str(got.schema, "a+");
+    assert_str(got.format_field, "guided_regex");
+    assert_true(got.format == CHAT_FORMAT_REGEX && got.tool[0].barred);
     assert_true(got.tool[0].strict && !got.parallel_calls && got.params.has_seed);
     assert_true(got.params.seed == UINT64_MAX && got.params.bias[1].bias == 1.5f);
     assert_str(got.stop[1], "\n\n");

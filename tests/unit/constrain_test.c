@@ -8,9 +8,10 @@
 
 #include "base/limits.h"
 #include "base/rng.h"
+#include "chat/split.h"
 #include "constrain/constrain.h"
 #include "json/json.h"
-#include "model/gguf.h"
+#include "tok_make.h"
 
 static struct tok             *tok;
 static struct constrain_vocab *vocab;
@@ -230,8 +231,8 @@ static void refusals(void **state)
 /* --- a real vocabulary --- */
 
 static const char *const walked[] = {
-    "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\",\"maxLength\":20},\"n\":{\"type\":\"number\",\"minimum\":0},\"t\":{\"type\":\"array\","
-    "\"items\":{\"enum\":[\"one\",\"two\",\"three\"]},\"maxItems\":3}},\"required\":[\"name\",\"n\"]}",
+    ("{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\",\"maxLength\":20},\"n\":{\"type\":\"number\",\"minimum\":0},\"t\":{\"type\":\"array\","
+    "\"items\":{\"enum\":[\"one\",\"two\",\"three\"]},\"maxItems\":3}},\"required\":[\"name\",\"n\"]}"),
     "{\"anyOf\":[{\"type\":\"string\",\"maxLength\":4},{\"const\":\"a long constant\"},{\"type\":\"string\",\"pattern\":\"^[a-f]{2,9}$\"}]}",
     "{\"type\":\"object\",\"properties\":{\"the\":{\"type\":\"integer\"},\"there\":{\"type\":\"null\"}},\"additionalProperties\":{\"type\":\"boolean\"}}",
     "{\"type\":\"string\",\"minLength\":70,\"maxLength\":120}",
@@ -321,6 +322,33 @@ static void masks_are_exact(void **state)
 
 /* --- calls --- */
 
+static void on_call(void *ctx, const struct chat_event *ev)
+{
+    struct buf *b = ctx;
+
+    if (ev->kind == CHAT_EV_TEXT) fail_msg("\"" STR_FMT "\" is no call", STR_ARG(ev->text));
+    if (ev->kind == CHAT_EV_ARGS) buf_str(b, ev->text);
+}
+
+/* What the form takes, the splitter reads as calls and nothing else. */
+static void reads_as_calls(const char *form, struct str text)
+{
+    struct split_conf c;
+    struct split     *s;
+    struct buf        args;
+    struct err        e;
+
+    split_conf_init(&c);
+    assert_true(split_form_by_name(str_c(form), &c.form));
+    buf_init(&args, MIB(1));
+    assert_ok(split_new(&c, &s, &e));
+    assert_ok(split_put(s, text, on_call, &args, &e));
+    assert_ok(split_end(s, false, on_call, &args, &e));
+    if (split_calls(s) < 1 || args.n < 2 || args.p[0] != '{') fail_msg("%s: " STR_FMT, form, STR_ARG(text));
+    split_free(s);
+    buf_release(&args);
+}
+
 static void calls(void **state)
 {
     static const struct chat_tool tools[] = {
@@ -348,6 +376,12 @@ static void calls(void **state)
         { "mistral", true, true, NULL, "[TOOL_CALLS]g[ARGS]{}", 0 },
         { "phi4", true, true, NULL, "<|tool_call|>[{\"name\": \"now\", \"arguments\": {}}]<|/tool_call|>", 1 },
         { "internlm", true, true, NULL, "<|action_start|><|plugin|>{\"name\": \"now\", \"parameters\": {}}<|action_end|>", 1 },
+        { "kimi", true, true, NULL, "<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{\"a\": 1}<|tool_call_end|>"
+          "<|tool_call_begin|>functions.now:1<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>", 1 },
+        { "kimi", true, true, NULL, "<|tool_calls_section_begin|><|tool_call_begin|>functions.g:0<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>", 0 },
+        { "deepseek", true, true, NULL, "<\xEF\xBD\x9Ctool\xE2\x96\x81" "calls\xE2\x96\x81" "begin\xEF\xBD\x9C><\xEF\xBD\x9Ctool\xE2\x96\x81" "call\xE2\x96\x81" "begin\xEF\xBD\x9C>f<\xEF\xBD\x9Ctool\xE2\x96\x81" "sep\xEF\xBD\x9C>{\"a\": 1}<\xEF\xBD\x9Ctool\xE2\x96\x81" "call\xE2\x96\x81" "end\xEF\xBD\x9C><\xEF\xBD\x9Ctool\xE2\x96\x81" "call\xE2\x96\x81" "begin\xEF\xBD\x9C>now<\xEF\xBD\x9Ctool\xE2\x96\x81" "sep\xEF\xBD\x9C>{}<\xEF\xBD\x9Ctool\xE2\x96\x81" "call\xE2\x96\x81" "end\xEF\xBD\x9C><\xEF\xBD\x9Ctool\xE2\x96\x81" "calls\xE2\x96\x81" "end\xEF\xBD\x9C>", 1 },
+        { "deepseek", true, false, NULL, "<\xEF\xBD\x9Ctool\xE2\x96\x81" "calls\xE2\x96\x81" "begin\xEF\xBD\x9C><\xEF\xBD\x9Ctool\xE2\x96\x81" "call\xE2\x96\x81" "begin\xEF\xBD\x9C>f<\xEF\xBD\x9Ctool\xE2\x96\x81" "sep\xEF\xBD\x9C>{\"a\": 1}<\xEF\xBD\x9Ctool\xE2\x96\x81" "call\xE2\x96\x81" "end\xEF\xBD\x9C><\xEF\xBD\x9Ctool\xE2\x96\x81" "call\xE2\x96\x81" "begin\xEF\xBD\x9C>now<\xEF\xBD\x9Ctool\xE2\x96\x81" "sep\xEF\xBD\x9C>{}<\xEF\xBD\x9Ctool\xE2\x96\x81" "call\xE2\x96\x81" "end\xEF\xBD\x9C><\xEF\xBD\x9Ctool\xE2\x96\x81" "calls\xE2\x96\x81" "end\xEF\xBD\x9C>", 0 },
+        { "deepseek", true, true, NULL, "<\xEF\xBD\x9Ctool\xE2\x96\x81" "calls\xE2\x96\x81" "begin\xEF\xBD\x9C><\xEF\xBD\x9Ctool\xE2\x96\x81" "call\xE2\x96\x81" "begin\xEF\xBD\x9C>function<\xEF\xBD\x9Ctool\xE2\x96\x81" "sep\xEF\xBD\x9C>f\n```json\n{\"a\": 1}\n```<\xEF\xBD\x9Ctool\xE2\x96\x81" "call\xE2\x96\x81" "end\xEF\xBD\x9C><\xEF\xBD\x9Ctool\xE2\x96\x81" "calls\xE2\x96\x81" "end\xEF\xBD\x9C>", 1 },
         { "nemotron", true, true, NULL, "<TOOLCALL>[{\"name\": \"now\", \"arguments\": {}}]</TOOLCALL>", 1 },
     };
     struct err        e;
@@ -359,11 +393,103 @@ static void calls(void **state)
                                        .only = str_c(rows[i].only), .parallel = rows[i].parallel, .param = "tools" };
         assert_ok(constrain_new(vocab, &conf, &c, &e));
         if (takes(c, str_c(rows[i].text)) != rows[i].want) fail_msg("%s: %s", rows[i].form, rows[i].text);
+        if (rows[i].want && rows[i].all) reads_as_calls(rows[i].form, str_c(rows[i].text));
         constrain_unref(c);
     }
     struct constrain_conf odd = { .kind = CONSTRAIN_CALLS, .form = "harmony", .tool = tools, .n_tool = 2, .param = "tool_choice" };
     assert_err(constrain_new(vocab, &odd, &c, &e), ERR_UNSUPP_VALUE, "harmony");
     assert_string_equal(e.param, "tool_choice");
+}
+
+/* Bytes are ids 0..255; then special tokens, and one that is cut inside a character. */
+static struct tok *special_tok(void)
+{
+    static struct mk_list l;
+    struct maker          m;
+    struct tok           *t = NULL;
+    struct err            e;
+    const struct str      merges[] = { STR("a \xC3\x83") }; // "a" and the byte C3
+
+    l.n = l.n_text = 0;
+    mk_bytes(&l, true);
+    mk_add(&l, STR("</s>"), TOK_T_CONTROL, 0);         // 256
+    mk_add(&l, STR("[TOOL_CALLS]"), TOK_T_CONTROL, 0); // 257
+    mk_add(&l, STR("[ARGS]"), TOK_T_CONTROL, 0);       // 258
+    mk_add(&l, STR("a\xC3\x83"), TOK_T_NORMAL, 0);     // 259
+    mk_init(&m);
+    mk_str(&m, "model", "gpt2");
+    mk_str(&m, "pre", "gpt-2");
+    mk_strs(&m, "tokens", l.s, l.n);
+    mk_i32s(&m, "token_type", l.type, l.n);
+    mk_strs(&m, "merges", merges, 1);
+    mk_u32(&m, "eos_token_id", 256);
+    assert_ok(mk_tok(&m, &t, &e));
+    return t;
+}
+
+static int count_allowed(struct constrain_run *r, const uint64_t **mask)
+{
+    struct err e;
+    int        n = 0;
+
+    assert_ok(constrain_mask(r, mask, &e));
+    for (int id = 0; id < 260; id++) n += allowed(*mask, id);
+    return n;
+}
+
+/* Special tokens where a form names them and nowhere else; tokens that end in half a character. */
+static void special_tokens(void **state)
+{
+    static const struct chat_tool tool = { .name = { "f", 1 } };
+    struct tok             *t = special_tok();
+    struct constrain_vocab *v;
+    struct constrain       *c;
+    struct constrain_run    r;
+    struct constrain_conf   conf = { .kind = CONSTRAIN_CALLS, .form = "mistral", .tool = &tool, .n_tool = 1 };
+    const uint64_t         *mask;
+    struct err              e;
+    bool                    fits;
+    (void)state;
+
+    assert_ok(constrain_vocab_new(t, 260, &v, &e));
+    assert_ok(constrain_new(v, &conf, &c, &e));
+    assert_ok(constrain_start(&r, c, &e));
+    assert_int_equal(count_allowed(&r, &mask), 2); // the token, or its name's first character
+    assert_true(allowed(mask, 257) && allowed(mask, '['));
+    assert_ok(constrain_token(&r, 257, &fits, &e));
+    assert_true(fits);
+    assert_ok(constrain_token(&r, 'f', &fits, &e));
+    assert_true(fits);
+    assert_int_equal(count_allowed(&r, &mask), 2);
+    assert_true(allowed(mask, 258) && allowed(mask, '['));
+    assert_ok(constrain_token(&r, 258, &fits, &e));
+    assert_ok(constrain_bytes(&r, STR("{}"), &fits, &e));
+    assert_true(fits && constrain_may_end(&r));
+    constrain_stop(&r);
+    constrain_unref(c);
+
+    conf = (struct constrain_conf){ .kind = CONSTRAIN_SCHEMA, .text = STR("{\"type\":\"string\"}") };
+    assert_ok(constrain_new(v, &conf, &c, &e));
+    assert_ok(constrain_start(&r, c, &e));
+    assert_ok(constrain_token(&r, '"', &fits, &e));
+    count_allowed(&r, &mask);
+    assert_false(allowed(mask, 256) || allowed(mask, 257) || allowed(mask, 0xFF) || allowed(mask, 0xC1) || allowed(mask, 0x80));
+    assert_true(allowed(mask, 259) && allowed(mask, 0xC3) && allowed(mask, 0xF4));
+    assert_ok(constrain_token(&r, 259, &fits, &e));
+    assert_true(fits);
+    assert_int_equal(count_allowed(&r, &mask), 64); // the second half
+    assert_true(allowed(mask, 0x80) && allowed(mask, 0xBF));
+    assert_ok(constrain_token(&r, 0xFF, &fits, &e));
+    assert_false(fits);
+    assert_ok(constrain_token(&r, 0xA9, &fits, &e));
+    assert_true(fits);
+    assert_ok(constrain_token(&r, '"', &fits, &e));
+    assert_int_equal(count_allowed(&r, &mask), 1); // nothing but the end
+    assert_true(allowed(mask, 256) && constrain_must_end(&r));
+    constrain_stop(&r);
+    constrain_unref(c);
+    constrain_vocab_free(v);
+    tok_free(t);
 }
 
 /* --- limits --- */
@@ -511,6 +637,7 @@ int main(void)
         cmocka_unit_test(refusals),
         cmocka_unit_test(masks_are_exact),
         cmocka_unit_test(calls),
+        cmocka_unit_test(special_tokens),
         cmocka_unit_test(forgetting),
         cmocka_unit_test(explosions),
         cmocka_unit_test(no_memory),
