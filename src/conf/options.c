@@ -20,7 +20,11 @@ const struct opt opt_table[] = {
     { .name = "engine", .arg = "NAME", .type = OPT_STR, .def = "auto",
       .roles = OPT_SERVE | OPT_WORKER | OPT_RUN, .offset = AT(engine),
       .help = "What runs the model: auto (by its file: rkllm for FILE.rkllm, script for FILE.script, else cpu), "
-              "cpu, rkllm, or script:FILE (a scripted engine for tests, needs no model)." },
+              "cpu, rkllm, script:FILE (a scripted engine for tests, needs no model), axera:PATH (the vendor's program "
+              "for Axera's NPUs: a run script, or a folder for axllm), or child:PROGRAM (a program of yours, "
+              "docs/npu-children.md)." },
+    { .name = "child", .arg = "KEY=VALUE", .type = OPT_LIST, .roles = OPT_SERVE | OPT_WORKER, .offset = AT(child),
+      .help = "A fact about the program that --engine axera or child starts; again for more. docs/npu-axera.md lists the keys." },
 
     { .name = "config", .letter = 'f', .arg = "FILE", .type = OPT_STR, .roles = OPT_SERVE, .offset = AT(config),
       .help = "Configuration file (YAML): models, and every option here by its name; docs/config.md." },

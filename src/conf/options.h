@@ -27,7 +27,8 @@ struct settings {
     /* what to serve */
     struct opt_list model;  // paths
     struct opt_list alias;  // n-th: id of the n-th model
-    const char     *engine; // "auto", "cpu", "script:FILE"
+    const char     *engine; // "auto", "cpu", "script:FILE", "axera:PATH"
+    struct opt_list child;  // KEY=VALUE for the program of "axera:"
     const char     *config; // the file that was read, or NULL
     const char     *models_dir;
     const struct conf_model  *models; // [n_models] of the file

@@ -150,6 +150,7 @@ static int run_role(int argc, char **argv)
 {
     if (argc == 2 && !strcmp(argv[0], "front")) return front_main();
     if (argc == 2 && !strcmp(argv[0], "worker")) return worker_main(argv[1]);
+    if (argc == 2 && !strcmp(argv[0], "keeper")) return keep_main(argv[1]);
     return PROG_USAGE;
 }
 

@@ -7,6 +7,8 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "engines/axera/axera_plan.h"
+#include "engines/axera/engine_axera.h"
 #include "engines/cpu/engine_cpu.h"
 #include "engines/script/script.h"
 #include "model/gguf.h"
@@ -28,6 +30,11 @@ static int choose(const struct settings *s, const struct engine_file *file, cons
 
     bool is_auto = str_eq(str_c(s->engine), STR("auto"));
 
+    bool nw1;
+    if (axera_call_path(s->engine, &nw1)) {
+        *ret = nw1 ? &engine_child : &engine_axera;
+        return 0;
+    }
     *ret = &engine_cpu;
     if (npu_is_rkllm(s, file->name)) {
         *ret = &engine_rkllm;
@@ -108,7 +115,7 @@ static int open_beside(struct serve_model *m, const struct serve_files *f, struc
         if (text) rc = fd_read_all(file[i].fd, file[i].name, VOCAB_HF_BYTES, &a, text, e);
     }
     if (rc == 0) {
-        rc = vocab_hf_open(&hf, &m->arena, &m->tok, tmpl, e);
+        rc = vocab_hf_open(&hf, &m->arena, &m->own_tok, tmpl, e);
         if (rc < 0) rc = err_wrap(e, "beside %s", file->name);
     }
     arena_release(&a);
@@ -129,18 +136,21 @@ static int open_tok(struct serve_model *m, const struct settings *s, const struc
 
     if (rc < 0) return rc;
     if (library) own = STR(LAST_MESSAGE);
-    if (i->caps & ENGINE_BYTES) {
-        rc = tok_from_bytes(&m->tok, e);
+    if (i->tok) {
+        m->tok = i->tok;
+    } else if (i->caps & ENGINE_BYTES) {
+        rc = tok_from_bytes(&m->own_tok, e);
     } else if (i->caps & ENGINE_FORWARD) {
         rc = gguf_open(file->fd, file->size, file->name, &g, e);
-        if (rc == 0) rc = tok_from_gguf(g, &m->tok, e);
-        if (rc == 0 && tok_n(m->tok) > i->n_vocab)
+        if (rc == 0) rc = tok_from_gguf(g, &m->own_tok, e);
+        if (rc == 0 && tok_n(m->own_tok) > i->n_vocab)
             rc = err_set(e, ERR_BAD_FILE, "%s: the vocabulary has %d tokens, the model's output %d", file->name,
-                         tok_n(m->tok), i->n_vocab);
+                         tok_n(m->own_tok), i->n_vocab);
     }
+    if (m->own_tok) m->tok = m->own_tok;
     if (rc == 0)
         rc = s->chat_template && !library ? chosen_template(m, s->chat_template, f->template_fd, template_text, e)
-                                          : find_template(m, g, own, id, template_text, e);
+                                          : find_template(m, g, own.p ? own : str_c(i->chat_template), id, template_text, e);
     gguf_close(g);
     return rc;
 }
@@ -159,6 +169,7 @@ static int describe(struct serve_model *m, const struct engine_info *i, const st
     m->info.can = (caps->usable ? CHAT_CAN_CHAT : 0) | (caps->tools ? CHAT_CAN_TOOLS : 0) |
                   (caps->thinking || caps->opens_think ? CHAT_CAN_THINK : 0) | CHAT_CAN_CHOICES;
     if (fwd) m->info.can |= CHAT_CAN_LOGPROBS | CHAT_CAN_SEED | CHAT_CAN_SAMPLING | CHAT_CAN_BIAS | CHAT_CAN_TOK_IN;
+    if (i->caps & ENGINE_TOK_IN) m->info.can |= CHAT_CAN_TOK_IN;
     m->info.can |= CHAT_CAN_GENERATE;
     if (i->caps & ENGINE_WHOLE) m->info.can = CHAT_CAN_TOK_IN; // an encoder answers nothing
     if (i->caps & ENGINE_EMBED) m->info.can |= i->caps & ENGINE_RANK ? CHAT_CAN_RANK : CHAT_CAN_EMBED;
@@ -181,7 +192,11 @@ int serve_model_open(const struct settings *s, const char *id, const struct serv
                                  .n_batch = (int)s->batch, .kv_bytes = s->kv_bytes, .cache = f->cache,
                                  .kv_type = (enum engine_kv)s->kv_type };
 
+    struct axera_own axera = { .option = s->child.v, .n_option = s->child.n };
+
     if (ec.n_batch < ec.n_seq) ec.n_batch = ec.n_seq;
+    axera.path = axera_call_path(s->engine, &axera.nw1);
+    if (axera.path) ec.own = &axera;
     arena_init(&m.arena, MIB(64));
     int rc = choose(s, file, &m.ops, e);
     if (rc == 0 && m.ops == &engine_rkllm) {
@@ -223,7 +238,7 @@ void serve_model_close(struct serve_model *m)
 {
     session_free(m->session);
     tmpl_free(m->tmpl);
-    tok_free(m->tok);
+    tok_free(m->own_tok);
     if (m->ops && m->engine) m->ops->close(m->engine);
     arena_release(&m->arena);
 }

@@ -359,7 +359,7 @@ static void reap(struct supervisor *sv)
                 log_error("worker_ended", "model=" STR_FMT " pid=%d by=\"%s\" again_ms=%u",
                           STR_ARG(sv->model[i].id), (int)pid, text,
                           (unsigned)(backoff_us(c->fails) / 1000));
-                tell_state(sv, i, MODEL_RESTARTING, text);
+                tell_state(sv, i, MODEL_RESTARTING, c->load_error[0] ? c->load_error : text);
             }
         }
     }
@@ -432,6 +432,12 @@ static void load_failed(struct supervisor *sv, int i, struct str body)
 
     if (u.failed) why = STR("unknown reason");
     str_copy_z(text, sizeof sv->worker[i].load_error, why);
+    if (code == ERR_ENGINE_GONE && sv->worker[i].fails < LIM_START_TRIES - 1) { // a child program ended: it may do better
+        log_error("start_failed", "model=" STR_FMT " try=%d error=\"%s\"", STR_ARG(sv->model[i].id),
+                  sv->worker[i].fails + 1, text);
+        tell_state(sv, i, MODEL_RESTARTING, text);
+        return;
+    }
     sv->worker[i].load_failed = true;
     log_error("load_failed", "model=" STR_FMT " code=%s error=\"%s\"", STR_ARG(sv->model[i].id),
               err_row((enum err_code)code)->name, text);
@@ -529,6 +535,7 @@ static int on_msg(void *ctx, struct chan *c, const struct chan_msg *m, struct er
         sv->front.up = true;
     } else if (m->type == MSG_LOADED) {
         sv->worker[f->i].up = true;
+        sv->worker[f->i].load_error[0] = '\0';
         log_info("model_ready", "model=" STR_FMT " ms=%u", STR_ARG(sv->model[f->i].id),
                  (unsigned)((clock_mono_us() - sv->worker[f->i].started_us) / 1000));
         if (sv->served[f->i].replaces && !sv->served[f->i].told && sv->front.chan) replacement_ready(sv, f->i);

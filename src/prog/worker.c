@@ -11,8 +11,11 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "engines/axera/axera_plan.h"
+#include "engines/axera/engine_axera.h"
 #include "os/capture.h"
 #include "os/chan.h"
+#include "os/keeper.h"
 #include "os/cpu.h"
 #include "os/fd.h"
 #include "os/proc.h"
@@ -275,6 +278,21 @@ static int give_up_rights(struct worker *w, bool *landlock, struct err *e)
     return rc < 0 ? rc : rkllm_prepare(&c, w->file, w->n_file, landlock, e);
 }
 
+/* For a model that another program runs: the process that may start it, as one more file of the model. */
+static int start_keeper(struct worker *w, struct err *e)
+{
+    int   pair[2];
+    pid_t pid;
+
+    if (w->n_file == FILES_MAX) return err_set(e, ERR_PROTOCOL, "too many files");
+    int rc = keeper_pair(pair, e);
+    if (rc < 0) return rc;
+    rc = proc_spawn("keeper", w->id.p, pair[1], &pid, e);
+    close(pair[1]);
+    w->file[w->n_file++] = (struct engine_file){ .name = AXERA_KEEPER, .fd = pair[0] };
+    return rc;
+}
+
 static int start(struct worker *w, struct err *e)
 {
     struct err why;
@@ -285,6 +303,9 @@ static int start(struct worker *w, struct err *e)
     if (rc < 0) return rc;
     log_init((enum log_level)w->s.log_level, arena_printf(&w->arena, "worker[" STR_FMT "]", STR_ARG(w->id)).p);
 
+    bool nw1;
+    if (axera_call_path(w->s.engine, &nw1)) rc = start_keeper(w, e);
+    if (rc < 0) return rc;
     w->npu = npu_is_rkllm(&w->s, w->file[0].name);
     if (!w->npu && cpu_confine((int)w->s.threads)) log_info("strong_cores", "threads=%d", (int)w->s.threads); // reads /sys
     rc = give_up_rights(w, &landlock, e); // before the first byte is read

@@ -195,7 +195,7 @@ int choice_end(struct choice *ch, enum chat_finish why, struct err *e)
     int hit = -1, rc = 0;
 
     buf_clear(&ch->piece);
-    if (ch->rq->s->tok_out) tok_stream_end(&ch->stream, &ch->piece);
+    if (ch->rq->s->tok_out && !ch->in_bytes) tok_stream_end(&ch->stream, &ch->piece);
     else utf8_stream_end(&ch->bytes, &ch->piece);
     if (ch->piece.failed) return err_nomem(e, "ending an answer");
     rc = pass(ch, buf_text(&ch->piece), &hit, e);
@@ -249,6 +249,7 @@ int choice_bytes(struct choice *ch, struct str bytes, bool *over, struct err *e)
     int hit = -1;
 
     ch->n_gen++;
+    ch->in_bytes = true;
     if (ch->split && split_in_reasoning(ch->split)) ch->n_reasoning++;
     buf_clear(&ch->piece);
     utf8_stream_put(&ch->bytes, bytes, &ch->piece);

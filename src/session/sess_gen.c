@@ -16,6 +16,7 @@
 
 #define BOX_BYTES KIB(64) // text that the engine is ahead of the worker; then it waits. It bounds a step's events
 #define PIECE_BYTES MIB(16) // one piece; it always fits into an empty box
+#define PIECE_HEAD 8 // of a piece in the box: token and length
 #define ABORT_AGAIN_MS 20
 
 enum gen_state { GEN_IDLE, GEN_RUNNING, GEN_ENDED, GEN_QUIT };
@@ -61,12 +62,13 @@ static bool on_piece(void *ctx, const struct engine_piece *piece)
 
     pthread_mutex_lock(&g->lock);
     size_t size = g->job.hidden ? sizeof(float) * (size_t)piece->n_hidden * (size_t)g->s->info.n_embd : piece->n;
-    while (!g->stop && g->box.n && g->box.n + size + 8 > BOX_BYTES)
+    while (!g->stop && g->box.n && g->box.n + size + PIECE_HEAD > BOX_BYTES)
         pthread_cond_wait(&g->wake, &g->lock);
     bool go_on = !g->stop;
     if (go_on) {
-        pack_i32(&g->box, piece->tok);
-        pack_str(&g->box, (struct str){ g->job.hidden ? (const char *)piece->hidden : piece->text, size });
+        pack_i32(&g->box, g->job.hidden ? -1 : piece->tok);
+        pack_u32(&g->box, (uint32_t)size);
+        buf_put(&g->box, g->job.hidden ? (const void *)piece->hidden : piece->text, size);
         go_on = !g->box.failed;
     }
     pthread_mutex_unlock(&g->lock);
@@ -108,7 +110,7 @@ int gen_new(struct session *s, struct err *e)
     if (!g) return err_nomem(e, "starting a session");
     g->s        = s;
     g->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    buf_init(&g->box, PIECE_BYTES + 8);
+    buf_init(&g->box, PIECE_BYTES + PIECE_HEAD);
     pthread_mutex_init(&g->lock, NULL);
     pthread_cond_init(&g->wake, NULL);
     if (g->event_fd < 0 || pthread_create(&g->thread, NULL, gen_thread, g) != 0) {
@@ -228,11 +230,15 @@ static void run(struct gen *g)
     const struct chat_params *p  = &rq->r.params;
     bool                      toks = g->s->info.caps & ENGINE_TOK_IN && rq->prompt.n;
 
+    bool msgs = rq->r.kind == CHAT_KIND_CHAT && g->s->info.caps & ENGINE_CHAT_IN;
+
     if (rq->r.echo) choice_echo(&rq->choice[g->choice]);
     g->reads = rq;
     pthread_mutex_lock(&g->lock);
     assert(g->state == GEN_IDLE);
     g->job = (struct engine_gen){
+        .msg = msgs ? rq->msg : NULL, .n_msg = msgs ? rq->r.n_msg : 0,
+        .kwargs = msgs ? rq->r.template_kwargs.p : NULL, .n_kwargs = msgs ? rq->r.template_kwargs.n : 0,
         .tok = toks ? rq->prompt.id : NULL, .n_tok = toks ? (int)rq->prompt.n : 0,
         .text = toks ? NULL : rq->text.p, .n_text = toks ? 0 : rq->text.n,
         .hidden = rq->embd != NULL,
@@ -317,7 +323,8 @@ static int show(struct gen *g, const struct buf *box, bool *over, struct err *e)
         struct str text = unpack_str(&u);
         int        rc   = 0;
         if (g->rq->embd) embd_states(g->rq, text);
-        else rc = g->s->tok_out ? show_token(ch, tok, over, e) : choice_bytes(ch, text, over, e);
+        else if (g->s->tok_out && (tok >= 0 || text.n == 0)) rc = show_token(ch, tok, over, e);
+        else rc = choice_bytes(ch, text, over, e);
         if (rc < 0) return rc;
     }
     return 0;
@@ -368,7 +375,7 @@ bool gen_step(struct session *s)
     (void)got; // nothing there is fine
     pthread_mutex_lock(&g->lock);
     box = g->box; // take the box away, leave an empty one
-    buf_init(&g->box, PIECE_BYTES + 8);
+    buf_init(&g->box, PIECE_BYTES + PIECE_HEAD);
     ended      = g->state == GEN_ENDED;
     result     = g->result;
     engine_rc  = g->rc;
