@@ -8,6 +8,9 @@ import shutil
 import cli_rig
 from serve import Server, run_all, until  # noqa: F401 (run_all and until are for the tests)
 
+# A library that crashes shall end its process with the signal, also where a sanitizer would report it instead.
+os.environ.setdefault("ASAN_OPTIONS", "handle_segv=0:handle_abort=0:handle_sigbus=0")
+
 FAKE = os.environ.get("CURLEW_FAKE", "build/tests/fake")
 LAYOUTS = ["11", "120", "12", "13"]
 TINY = pathlib.Path(__file__).parents[2] / "models/curlew-tiny/curlew-tiny.gguf"
