@@ -168,9 +168,11 @@ static int pass(struct choice *ch, struct str text, int *hit, struct err *e)
 {
     ch->made += text.n;
     struct stop_out o = stop_put(&ch->stop, text);
-    ch->released += o.head.n + o.text.n;
+    ch->released += o.head.n; // was held back; scores leave with the end of their token's text, not before
     release_lps(ch, false);
     int rc = show(ch, o.head, e);
+    ch->released += o.text.n;
+    release_lps(ch, false);
     if (rc == 0) rc = show(ch, o.text, e);
     *hit = o.hit;
     return rc == 0 && o.hit >= 0 && ch->rq->r.keep_stop ? show_stop(ch, ch->rq->r.stop[o.hit], e) : rc;
