@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 struct err;    // base/err.h: filled once on failure
+struct tok;    // token/tok.h
 struct engine; // an engine's own state; each engine defines its own
 
 #define ENGINE_API 2 // changes when a struct below does
@@ -42,6 +43,20 @@ enum engine_cap {
     ENGINE_EMBED    = 1 << 10, // gives hidden states, for embeddings: engine_run.hidden, engine_gen.hidden
     ENGINE_WHOLE    = 1 << 11, // an encoder: forward takes whole texts and gives hidden states, no logits
     ENGINE_RANK     = 1 << 12, // has `score`: what is embedded are pairs of a query and a document
+    ENGINE_CHAT_IN  = 1 << 16, // generate takes conversations and nothing else: the runtime has the template
+    ENGINE_KNOBS    = 1 << 17, // engine_info.knobs says what a request may set; it is refused when it sets more
+};
+
+/* Sampling that a runtime obeys for each run (ENGINE_KNOBS). */
+enum engine_knob {
+    ENGINE_KNOB_TEMPERATURE = 1 << 0,
+    ENGINE_KNOB_TOP_P       = 1 << 1,
+    ENGINE_KNOB_TOP_K       = 1 << 2,
+    ENGINE_KNOB_MIN_P       = 1 << 3,
+    ENGINE_KNOB_REPEAT      = 1 << 4,
+    ENGINE_KNOB_FREQUENCY   = 1 << 5,
+    ENGINE_KNOB_PRESENCE    = 1 << 6,
+    ENGINE_KNOB_SEED        = 1 << 7,
 };
 
 /* How the hidden states of a text's tokens become the one vector of the text. */
@@ -89,6 +104,7 @@ struct engine_conf {
     int                       n_seq;    // sequences that should run at once, >= 1
     int                       n_batch;  // most tokens of one forward, >= 1
     int64_t                   kv_bytes; // ceiling of the KV cache; 0: n_seq sequences of n_ctx
+    const void               *own;      // options of this engine alone, as its header says; or NULL
     struct engine_cache      *cache;    // or NULL
     enum engine_kv            kv_type;
 };
@@ -109,6 +125,10 @@ struct engine_info {
     uint64_t    n_param;      // parameters; 0 when unknown
     uint64_t    weight_bytes; // resident weights
     uint64_t    kv_bytes;     // the KV cache in all
+    uint32_t    knobs;        // enum engine_knob, with ENGINE_KNOBS
+    int         n_prompt;     // most tokens of a prompt where that is less than n_ctx; 0: it is not
+    const struct tok *tok;    // a vocabulary that the engine found itself (token/tok.h); NULL: none
+    const char *chat_template; // the template that came with it, or NULL
     const char *kv_type;      // "F16": type of keys and values, or NULL
     int         n_embd;       // values of a hidden state (ENGINE_EMBED)
     enum engine_pooling pooling; // what the model was trained for (ENGINE_EMBED)
@@ -153,10 +173,20 @@ struct engine_sampling {
     int64_t seed; // -1: none asked
 };
 
+struct engine_msg {
+    const char *role; // "system", "user", "assistant"
+    const char *text; // [n] UTF-8
+    size_t      n;
+};
+
 struct engine_gen {
+    const struct engine_msg *msg;   // [n_msg] with ENGINE_CHAT_IN, else NULL
+    int                    n_msg;
+    const char            *kwargs;  // [n_kwargs] with msg: the template's variables, a JSON object; or NULL
+    size_t                 n_kwargs;
     const int32_t         *tok;      // [n_tok], or NULL
     int                    n_tok;
-    const char            *text;     // [n_text] bytes of UTF-8, or NULL; one of the two is given
+    const char            *text;     // [n_text] bytes of UTF-8, or NULL; one of the three is given
     size_t                 n_text;
     int                    n_max;    // most tokens to generate, >= 1
     bool                   thinking; // with ENGINE_THINKING
@@ -187,6 +217,7 @@ struct engine_gen_result {
     enum engine_end end;
     int             n_prompt; // tokens of the prompt, -1 when the engine does not tell
     int             n_gen;    // tokens generated, -1 likewise
+    int             n_cached; // tokens of the prompt that were not computed again
 };
 
 /* --- the engine --- */

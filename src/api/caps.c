@@ -6,7 +6,7 @@
 #include "api/api_int.h"
 
 /* What engine_sampling (include/engine.h) has goes to every engine that says it obeys it; the rest is done by our
- * own sampler, on logits. */
+ * own sampler, on logits; so is min_p, which no vendor's loop has. */
 static const struct {
     const char *name;
     unsigned    needs; // enum chat_can
@@ -14,7 +14,7 @@ static const struct {
     { "temperature", CHAT_CAN_SAMPLING },
     { "top_p", CHAT_CAN_SAMPLING },
     { "top_k", CHAT_CAN_SAMPLING },
-    { "min_p", CHAT_CAN_SAMPLING },
+    { "min_p", CHAT_CAN_BIAS },
     { "presence_penalty", CHAT_CAN_SAMPLING },
     { "frequency_penalty", CHAT_CAN_SAMPLING },
     { "repetition_penalty", CHAT_CAN_SAMPLING },

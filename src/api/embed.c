@@ -254,9 +254,10 @@ static void submit(struct embed *m)
 
     if (rc == 0) rc = check_reply(m, model, &e);
     if (rc == 0) {
+        m->q.model = arena_str(&m->arena, model->id); // the one that answers, whatever it was called
         if (m->kind == API_RERANK) m->score = arena_array(&m->arena, n, sizeof *m->score);
         else m->vec = arena_array(&m->arena, n, sizeof *m->vec);
-        if (!m->score && !m->vec) rc = err_nomem(&e, "taking a request");
+        if (!m->q.model.p || (!m->score && !m->vec)) rc = err_nomem(&e, "taking a request");
     }
     if (rc == 0) rc = gateway_submit(m->a->gw, model, &m->q.r, on_event, m, &m->req, &e);
     if (rc == 0) gateway_flush(m->a->gw, model);

@@ -206,6 +206,9 @@ static int field_stream_options(struct parse *p, const char *name, const struct 
         return field_type_err("stream_options.include_obfuscation", o, "a boolean", e);
     p->q->include_usage     = json_bool(u);
     p->q->obfuscate         = json_bool(o);
+    for (struct json_it it = json_it(v); json_next(&it);)
+        if (!str_eq(it.key, STR("include_usage")) && !str_eq(it.key, STR("include_obfuscation")))
+            api_req_ignore(p->q, it.key);
     p->stream_options_given = true;
     return 0;
 }
@@ -472,11 +475,11 @@ const struct field field_table[] = {
     { "encoding_format", FIELD_PARSE, EMBED, 0, 0, 0, field_encoding, "float or base64 (little-endian f32)." },
     { "dimensions", FIELD_INT, EMBED, 1, LIM_EMBD, AT(r.n_dim), NULL, "Only so many values, scaled to length 1 again." },
     { "query", FIELD_PARSE, RERANK, 0, 0, 0, field_query, "What the documents are compared with." },
-    { "documents", FIELD_PARSE, RERANK, 0, 0, 0, field_documents, "Texts, or objects with a text." },
+    { "documents", FIELD_PARSE, RERANK, 0, 0, 0, field_rank_documents, "Texts, or objects with a text." },
     { "top_n", FIELD_INT, RERANK, 1, LIM_CTX, AT(top_n), NULL, "Only the best so many." },
     { "return_documents", FIELD_BOOL, RERANK, 0, 0, AT(with_documents), NULL, "The reply repeats the documents." },
 
-    { "user", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Who asks." },
+    { "user", FIELD_IDLE, BOTH | EMBED, 0, 0, 0, NULL, "Who asks." },
     { "safety_identifier", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Who asks." },
     { "metadata", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Labels; nothing is stored here." },
     { "store", FIELD_IDLE, BOTH, 0, 0, 0, NULL, "Nothing is stored here." },

@@ -252,7 +252,9 @@ static int json_text(struct parse *p, const struct json *v, struct str *ret, str
     return rc;
 }
 
-static int tool(struct parse *p, const struct json *v, const char *path, struct chat_tool *t, struct err *e)
+/* {"type": "function", "function": {"name": "f", ...}}: the inner object, and its name. */
+static int function_of(struct parse *p, const struct json *v, const char *path, const struct json **ret,
+                       struct str *name, struct err *e)
 {
     struct str type = STR_NULL;
     char       full[ERR_PARAM_MAX], q[LIM_QUOTE_BYTES];
@@ -266,10 +268,18 @@ static int tool(struct parse *p, const struct json *v, const char *path, struct 
                          str_quote(q, sizeof q, type));
     }
     field_path(full, "%s.function", path);
-    const struct json *f = json_get(v, "function");
+    const struct json *f = *ret = json_get(v, "function");
     if (!f) return err_param(e, ERR_MISSING_PARAM, full, "%s is missing", full);
     if (json_kind(f) != JSON_T_OBJ) return field_type_err(full, f, "an object", e);
-    rc = need_str(p, f, full, "name", &t->name, e);
+    return need_str(p, f, full, "name", name, e);
+}
+
+static int tool(struct parse *p, const struct json *v, const char *path, struct chat_tool *t, struct err *e)
+{
+    const struct json *f;
+    char               full[ERR_PARAM_MAX], q[LIM_QUOTE_BYTES];
+    int                rc = function_of(p, v, path, &f, &t->name, e);
+
     if (rc < 0) return rc;
     if (!name_ok(t->name)) {
         field_path(full, "%s.function.name", path);
@@ -316,27 +326,6 @@ int field_functions(struct parse *p, const char *name, const struct json *v, str
     return err_param(e, ERR_UNSUPP_PARAM, name, "%s is not supported by this server; use tools", name);
 }
 
-/* {"type": "function", "function": {"name": "f"}} */
-static int function_name(struct parse *p, const struct json *v, const char *path, struct str *ret, struct err *e)
-{
-    struct str type = STR_NULL;
-    char       full[ERR_PARAM_MAX], q[LIM_QUOTE_BYTES];
-
-    if (json_kind(v) != JSON_T_OBJ) return field_type_err(path, v, "an object", e);
-    int rc = need_str(p, v, path, "type", &type, e);
-    if (rc < 0) return rc;
-    if (!str_eq(type, STR("function"))) {
-        field_path(full, "%s.type", path);
-        return err_param(e, ERR_UNSUPP_VALUE, full, "%s is \"%s\", only \"function\" is supported", full,
-                         str_quote(q, sizeof q, type));
-    }
-    field_path(full, "%s.function", path);
-    const struct json *f = json_get(v, "function");
-    if (!f) return err_param(e, ERR_MISSING_PARAM, full, "%s is missing", full);
-    if (json_kind(f) != JSON_T_OBJ) return field_type_err(full, f, "an object", e);
-    return need_str(p, f, full, "name", ret, e);
-}
-
 static int choice_word(struct parse *p, const char *path, struct str s, struct err *e)
 {
     char q[LIM_QUOTE_BYTES];
@@ -355,7 +344,7 @@ static int allowed_tools(struct parse *p, const struct json *v, const char *name
 {
     char               path[ERR_PARAM_MAX], full[ERR_PARAM_MAX];
     struct str         mode = STR_NULL;
-    const struct json *a    = json_get(v, "allowed_tools");
+    const struct json *a    = json_get(v, "allowed_tools"), *f;
 
     field_path(path, "%s.allowed_tools", name);
     if (!a) return err_param(e, ERR_MISSING_PARAM, path, "%s is missing", path);
@@ -375,7 +364,7 @@ static int allowed_tools(struct parse *p, const struct json *v, const char *name
     if (!p->allowed) return err_nomem(e, "reading a request");
     for (size_t i = 0; i < n; i++) {
         field_path(full, "%s.tools[%zu]", path, i);
-        rc = function_name(p, json_at(list, i), full, &p->allowed[i], e);
+        rc = function_of(p, json_at(list, i), full, &f, &p->allowed[i], e);
         if (rc < 0) return rc;
     }
     p->n_allowed   = (int)n;
@@ -385,11 +374,13 @@ static int allowed_tools(struct parse *p, const struct json *v, const char *name
 
 int field_tool_choice(struct parse *p, const char *name, const struct json *v, struct err *e)
 {
+    const struct json *f;
+
     if (json_kind(v) == JSON_T_STR) return choice_word(p, name, json_str(v), e);
     if (json_kind(v) != JSON_T_OBJ) return field_type_err(name, v, "a string or an object", e);
     if (str_eq(json_str(json_get(v, "type")), STR("allowed_tools"))) return allowed_tools(p, v, name, e);
     p->q->r.choice = CHAT_CHOICE_NAMED;
-    return function_name(p, v, name, &p->q->r.choice_name, e);
+    return function_of(p, v, name, &f, &p->q->r.choice_name, e);
 }
 
 static bool among(const struct str *list, int n, struct str name)

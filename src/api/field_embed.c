@@ -78,7 +78,7 @@ int field_query(struct parse *p, const char *name, const struct json *v, struct 
     return copy_text(p, name, v, false, &p->q->r.prompt, e);
 }
 
-int field_documents(struct parse *p, const char *name, const struct json *v, struct err *e)
+int field_rank_documents(struct parse *p, const char *name, const struct json *v, struct err *e)
 {
     struct chat_input *in;
     char               path[ERR_PARAM_MAX];

@@ -50,7 +50,7 @@ field_fn field_response_format, field_form_schema, field_form_grammar, field_for
 field_fn field_messages, field_tools, field_tool_choice, field_functions;
 
 /* Texts to embed and documents to compare are in field_embed.c. */
-field_fn field_input, field_encoding, field_query, field_documents;
+field_fn field_input, field_encoding, field_query, field_rank_documents;
 
 /* A list of token ids. Error: INVALID_VALUE. */
 NODISCARD int field_token_ids(struct parse *p, const char *name, const struct json *v, const int32_t **ret, int *ret_n,

@@ -52,6 +52,7 @@ void page_docs(struct api *a, struct http_req *h, const struct route *r, struct 
                               "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
                               "<script type=\"module\" src=\"/docs/page.js\"></script></head>\n"
                               "<body><rapi-doc spec-url=\"/openapi.json\" load-fonts=\"false\" show-header=\"false\" "
+                              "use-path-in-nav-bar=\"true\" allow-authentication=\"false\" allow-server-selection=\"false\" "
                               "render-style=\"read\" theme=\"light\"></rapi-doc></body></html>\n"));
     else
         rc = openapi_html(&a->text, &e);

@@ -143,6 +143,7 @@
 
 /* --- workers --- */
 #define LIM_RESTART_WINDOW_MS 60000 // a worker that lived longer than this did not fail in a row
+#define LIM_START_TRIES       6     // starts in a row in which a child program ends before it is ready
 #define LIM_MODELS            256
 
 /* --- model files --- */

@@ -14,6 +14,7 @@ unsigned trace_mask;
 
 static enum log_level level_max = LOG_LVL_INFO;
 static char           who_am_i[64] = "curlew";
+static int            log_fd        = STDERR_FILENO;
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
 
@@ -32,6 +33,11 @@ void log_init(enum log_level level, const char *who)
     str_copy_z(who_am_i, sizeof who_am_i, str_c(who));
 }
 
+void log_to(int fd)
+{
+    log_fd = fd;
+}
+
 PRINTF_LIKE(3, 0)
 static void write_line(const char *kind, const char *event, const char *fmt, va_list ap)
 {
@@ -48,7 +54,7 @@ static void write_line(const char *kind, const char *event, const char *fmt, va_
     for (size_t i = 0; i < at; i++) // a line stays a line, whatever came in
         if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f) line[i] = ' ';
     line[at++] = '\n';
-    ssize_t done = write(STDERR_FILENO, line, at);
+    ssize_t done = write(log_fd, line, at);
     (void)done; // nowhere to complain to
 }
 

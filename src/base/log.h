@@ -17,6 +17,8 @@ enum log_level { LOG_LVL_ERROR, LOG_LVL_WARN, LOG_LVL_INFO, LOG_LVL_DEBUG };
 
 /* Set once at start. `who` ("front", "worker[qwen3]") stands in every line. */
 void log_init(enum log_level level, const char *who);
+/* Lines go to this descriptor (borrowed) instead of stderr. */
+void log_to(int fd);
 
 void log_write(enum log_level level, const char *event, const char *fmt, ...) PRINTF_LIKE(3, 4);
 

@@ -24,14 +24,9 @@ const struct compat_row compat_table[] = {
     { COMPAT_GEMMA_GATEWAY, COMPAT_ENV, .old = "HF_TOKEN", .why = "nothing is downloaded" },
 
     { COMPAT_SIMPLE_RKLLM, COMPAT_DEFAULT, .old = "port", .value = "5000" },
-    { COMPAT_SIMPLE_RKLLM, COMPAT_FLAG, .old = "--rkllm_model_path", .opt = "model" },
-    { COMPAT_SIMPLE_RKLLM, COMPAT_FLAG, .old = "--target_platform", .words = "rk3588|rk3576",
-      .why = "the machine itself says what it is" },
-    { COMPAT_SIMPLE_RKLLM, COMPAT_FLAG, .old = "--lora_model_path", .refused = true,
-      .why = "LoRA adapters are not supported; merge it into the model file" },
-    { COMPAT_SIMPLE_RKLLM, COMPAT_FLAG, .old = "--prompt_cache_path",
-      .why = "equal beginnings of prompts are found in memory by themselves" },
-    { COMPAT_SIMPLE_RKLLM, COMPAT_FLAG, .old = "--port", .opt = "port" },
+#define COMPAT_RKLLM(flag, to) { COMPAT_SIMPLE_RKLLM, COMPAT_FLAG, .old = flag, .opt = to },
+#include "conf/compat_rkllm.def"
+#undef COMPAT_RKLLM
 };
 const size_t compat_count = ARRAY_LEN(compat_table);
 

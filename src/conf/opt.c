@@ -350,11 +350,16 @@ int opt_parse(struct settings *s, unsigned roles, int argc, char **argv, struct 
 
 /* --- to a child and back: name NUL value NUL ... --- */
 
-static void pack_one(struct buf *b, const struct opt *o, struct str value)
+void opt_pack_text(struct buf *b, const char *name, struct str value)
 {
-    buf_put(b, o->name, strlen(o->name) + 1);
+    buf_put(b, name, strlen(name) + 1);
     buf_str(b, value);
     buf_byte(b, 0);
+}
+
+static void pack_one(struct buf *b, const struct opt *o, struct str value)
+{
+    opt_pack_text(b, o->name, value);
 }
 
 void opt_pack_row(struct buf *b, const struct settings *s, const struct opt *o)
@@ -455,7 +460,7 @@ static void put_commands(struct buf *b, unsigned roles)
     } command[] = {
         { OPT_SERVE, "serve" }, { OPT_RUN, "run" }, { OPT_SHOW, "show" }, { OPT_BENCH, "bench" },
         { OPT_TOKENIZE, "tokenize" }, { OPT_TEMPLATE, "template" }, { OPT_SPLIT, "split" },
-        { OPT_TOK_SERVER, "tokenizer-server" },
+        { OPT_TOK_SERVER, "tokenizer-server" }, { OPT_DOCTOR, "doctor" },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(command); i++)

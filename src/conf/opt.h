@@ -40,6 +40,7 @@ enum opt_role {
     OPT_TOK_SERVER = 1 << 10,
     OPT_MODEL      = 1 << 11, // each model may have its own; so may it of all OPT_WORKER ones
     OPT_RESTART    = 1 << 12, // a reload does not change it
+    OPT_DOCTOR     = 1 << 16,
 };
 
 struct opt {
@@ -71,6 +72,8 @@ NODISCARD int opt_parse(struct settings *s, unsigned roles, int argc, char **arg
 
 /* All values of the rows with `role` as text for a child, and back. */
 void          opt_pack(struct buf *b, const struct settings *s, unsigned role);
+/* One more value behind those, as text; of two of a name the later counts, lists but grow. */
+void          opt_pack_text(struct buf *b, const char *name, struct str value);
 NODISCARD int opt_unpack(struct str text, struct settings *s, unsigned role, struct arena *a,
                          struct err *e);
 

@@ -11,16 +11,20 @@
 
 const struct opt opt_table[] = {
     { .name = "model", .letter = 'm', .arg = "FILE", .type = OPT_LIST,
-      .roles = OPT_SERVE | OPT_BENCH | OPT_RUN | OPT_SHOW | OPT_TOKENIZE | OPT_TEMPLATE | OPT_TOK_SERVER,
-      .offset = AT(model), .help = "Model file (GGUF); what needs the vocabulary only takes a tokenizer.json "
+      .roles = OPT_SERVE | OPT_BENCH | OPT_RUN | OPT_SHOW | OPT_TOKENIZE | OPT_TEMPLATE | OPT_TOK_SERVER | OPT_DOCTOR,
+      .offset = AT(model), .help = "Model file (GGUF; for Rockchip's NPUs .rkllm, docs/npu.md); what needs the vocabulary only takes a tokenizer.json "
       "or its folder, too. Again for more models (serve)." },
     { .name = "alias", .arg = "NAME", .type = OPT_LIST, .roles = OPT_SERVE, .offset = AT(alias),
       .help = "Name of the model in the API; again for the second model and so on. Default: the "
               "file's name without its ending." },
     { .name = "engine", .arg = "NAME", .type = OPT_STR, .def = "auto",
       .roles = OPT_SERVE | OPT_WORKER | OPT_RUN, .offset = AT(engine),
-      .help = "What runs the model: auto (by its file: cpu, or script for FILE.script), cpu, or script:FILE "
-              "(a scripted engine for tests, needs no model)." },
+      .help = "What runs the model: auto (by its file: rkllm for FILE.rkllm, script for FILE.script, else cpu), "
+              "cpu, rkllm, script:FILE (a scripted engine for tests, needs no model), axera:PATH (the vendor's program "
+              "for Axera's NPUs: a run script, or a folder for axllm), or child:PROGRAM (a program of yours, "
+              "docs/npu-children.md)." },
+    { .name = "child", .arg = "KEY=VALUE", .type = OPT_LIST, .roles = OPT_SERVE | OPT_WORKER, .offset = AT(child),
+      .help = "A fact about the program that --engine axera or child starts; again for more. docs/npu-axera.md lists the keys." },
 
     { .name = "config", .letter = 'f', .arg = "FILE", .type = OPT_STR, .roles = OPT_SERVE, .offset = AT(config),
       .help = "Configuration file (YAML): models, and every option here by its name; docs/config.md." },
@@ -85,7 +89,7 @@ const struct opt opt_table[] = {
       "the API, besides pages of this machine; * for any." },
 
     { .name = "ctx", .letter = 'c', .arg = "TOKENS", .type = OPT_INT, .def = "0", .min = 0, .max = LIM_CTX,
-      .roles = OPT_SERVE | OPT_WORKER | OPT_RUN, .offset = AT(ctx),
+      .roles = OPT_SERVE | OPT_WORKER | OPT_RUN | OPT_DOCTOR, .offset = AT(ctx),
       .help = "Context length of a sequence; 0: the model's own, at most 8192. KV memory grows with it.",
       .also = "context" },
     { .name = "parallel", .letter = 'n', .arg = "COUNT", .type = OPT_INT, .def = "8", .min = 1, .max = 1024,
@@ -139,6 +143,60 @@ const struct opt opt_table[] = {
       .roles = OPT_SERVE | OPT_FRONT, .offset = AT(keepalive_ms), .help = "Idle time after which a connection is closed." },
     { .name = "ping-ms", .arg = "MS", .type = OPT_INT, .def = "15000", .min = 10, .max = 86400000,
       .roles = OPT_SERVE | OPT_FRONT, .offset = AT(ping_ms), .help = "Silence on a stream after which a keep-alive comment is sent." },
+
+    { .name = "npu-platform", .arg = "NAME", .type = OPT_STR, .def = "auto", .roles = OPT_SERVE | OPT_WORKER | OPT_DOCTOR,
+      .offset = AT(npu_platform), .help = "The machine's chip: rk3588, rk3576, rk3562, rv1126b; auto: the device "
+      "tree's word. A model whose name says another one is refused before it is loaded." },
+    { .name = "npu-cores", .arg = "COUNT", .type = OPT_INT, .def = "0", .min = 0, .max = 3,
+      .roles = OPT_SERVE | OPT_WORKER, .offset = AT(npu_cores),
+      .help = "NPU cores that models were made for, where their names do not say it: at least so many CPUs must "
+      "be given to the library." },
+    { .name = "npu-cpus", .arg = "MASK", .type = OPT_STR, .def = "auto", .roles = OPT_SERVE | OPT_WORKER | OPT_DOCTOR,
+      .offset = AT(npu_cpus), .help = "CPUs that an NPU's library may use, bit n for CPU n, e.g. 0xf0; auto: the "
+      "platform's fast ones." },
+    { .name = "npu-domain", .arg = "LIST", .type = OPT_STR, .roles = OPT_SERVE | OPT_WORKER | OPT_DOCTOR, .offset = AT(npu_domain),
+      .help = "Address space of each NPU model (about 4 GB each), e.g. 0,1; one number is for all; "
+      "default: 0 for the first, 1 for the second and so on." },
+    { .name = "npu-allow", .arg = "PATH", .type = OPT_LIST, .roles = OPT_SERVE | OPT_WORKER | OPT_DOCTOR, .offset = AT(npu_allow),
+      .help = "One more device, file or folder that an NPU's library may open, also for writing; again for more." },
+    { .name = "npu-stall-ms", .arg = "MS", .type = OPT_INT, .def = "30000", .min = 100, .max = 86400000,
+      .roles = OPT_SERVE | OPT_WORKER | OPT_DOCTOR, .offset = AT(npu_stall_ms), .help = "Silence of an NPU's library after which "
+      "its worker is ended and started again; reading a prompt and loading get more, by their size." },
+    { .name = "npu-lock", .arg = "FILE", .type = OPT_STR, .def = "/run/lock/curlew-npu.lock", .roles = OPT_SERVE,
+      .offset = AT(npu_lock), .help = "File whose lock lets only one NPU model of the machine load at a time; empty: "
+      "none." },
+    { .name = "rkllm-library", .arg = "FILE", .type = OPT_STR, .roles = OPT_SERVE | OPT_WORKER,
+      .offset = AT(rkllm_library), .help = "Rockchip's librkllmrt.so; default: RKLLM_LIB_PATH in the environment, else "
+      "where the system's loader looks." },
+    { .name = "library", .arg = "FILE", .type = OPT_STR, .roles = OPT_DOCTOR, .offset = AT(rkllm_library),
+      .help = "The library to look at, e.g. librkllmrt.so; default: RKLLM_LIB_PATH in the environment, else where the "
+      "system's loader looks." },
+    { .name = "rkllm-layout", .arg = "NAME", .type = OPT_STR, .def = "auto", .roles = OPT_SERVE | OPT_WORKER | OPT_DOCTOR,
+      .offset = AT(rkllm_layout), .help = "Version of the library's structs: 1.1, 1.2.0, 1.2 or 1.3; auto finds out "
+      "and refuses what it does not know." },
+    { .name = "rkllm-sampling", .arg = "LIST", .type = OPT_STR, .roles = OPT_SERVE | OPT_WORKER | OPT_DOCTOR,
+      .offset = AT(rkllm_sampling), .help = "The library's sampling values, e.g. top_k=20,temperature=0.6; before "
+      "version 1.3 requests cannot change them." },
+    { .name = "rkllm-reuse", .type = OPT_FLAG, .roles = OPT_SERVE | OPT_WORKER, .offset = AT(rkllm_reuse),
+      .help = "Keep the library's cache between requests, so that a conversation that goes on is not read again; from "
+      "1.2.1 on, with a tokenizer." },
+    { .name = "rkllm-lora", .arg = "FILE", .type = OPT_STR, .roles = OPT_SERVE | OPT_WORKER, .offset = AT(rkllm_lora),
+      .help = "LoRA adapter (a converted .rkllm file) that all answers are made with." },
+    { .name = "rkllm-prompt-cache", .arg = "FILE", .type = OPT_STR, .roles = OPT_SERVE | OPT_WORKER,
+      .offset = AT(rkllm_prompt_cache), .help = "Prompt cache file that the library loads: prompts that begin with its "
+      "text are read faster." },
+    { .name = "rkllm-input", .arg = "KIND", .type = OPT_ENUM, .def = "auto", .words = "auto|text",
+      .roles = OPT_SERVE | OPT_WORKER, .offset = AT(rkllm_input), .help = "What the library gets: auto gives token ids "
+      "where a tokenizer.json lies beside the model, else text." },
+    { .name = "rkllm-output", .arg = "KIND", .type = OPT_ENUM, .def = "auto", .words = "auto|text",
+      .roles = OPT_SERVE | OPT_WORKER, .offset = AT(rkllm_output), .help = "What is taken from the library: auto takes "
+      "token ids where a tokenizer.json lies beside the model, else its text." },
+    { .name = "rkllm-template", .arg = "WHOSE", .type = OPT_ENUM, .def = "own", .words = "own|library",
+      .roles = OPT_SERVE | OPT_WORKER | OPT_DOCTOR, .offset = AT(rkllm_template), .help = "Whose chat template text gets: own is "
+      "curlew's, with the whole conversation; library is the one in the model, which sees the last message only." },
+    { .name = "rkllm-path", .arg = "KIND", .type = OPT_ENUM, .def = "path", .words = "path|fd",
+      .roles = OPT_SERVE | OPT_WORKER | OPT_DOCTOR, .offset = AT(rkllm_path), .help = "How the library is told the model's file: by "
+      "its path, or as /proc/self/fd/N." },
 
     { .name = "log-level", .arg = "LEVEL", .type = OPT_ENUM, .def = "info", .words = "error|warn|info|debug",
       .roles = OPT_SERVE | OPT_FRONT | OPT_WORKER, .offset = AT(log_level), .help = "Lines on stderr." },

@@ -5,6 +5,9 @@
 #include "conf/opt.h"
 #include "conf/upstream.h"
 
+enum { RKLLM_WORD_AUTO, RKLLM_WORD_TEXT };       // order of --rkllm-input and --rkllm-output
+enum { RKLLM_WORD_OWN, RKLLM_WORD_LIBRARY };     // order of --rkllm-template
+enum { RKLLM_WORD_PATH, RKLLM_WORD_FD };         // order of --rkllm-path
 enum { THINK_WORD_AUTO, THINK_WORD_ON, THINK_WORD_OFF }; // order of --think
 enum { LOG_WORD_ERROR, LOG_WORD_WARN, LOG_WORD_INFO, LOG_WORD_DEBUG }; // order of --log-level
 enum { BUSY_QUEUE, BUSY_REJECT };                                          // of --busy
@@ -27,7 +30,8 @@ struct settings {
     /* what to serve */
     struct opt_list model;  // paths
     struct opt_list alias;  // n-th: id of the n-th model
-    const char     *engine; // "auto", "cpu", "script:FILE"
+    const char     *engine; // "auto", "cpu", "script:FILE", "axera:PATH"
+    struct opt_list child;  // KEY=VALUE for the program of "axera:"
     const char     *config; // the file that was read, or NULL
     const char     *models_dir;
     const struct conf_model  *models; // [n_models] of the file
@@ -78,6 +82,25 @@ struct settings {
     int64_t body_ms;
     int64_t keepalive_ms;
     int64_t ping_ms;
+
+    /* NPU models: engines/rkllm */
+    const char     *npu_platform; // "auto", "rk3588" ...
+    int64_t         npu_cores;    // 0: as the model's name says
+    const char     *npu_cpus;     // mask as text, or "auto"
+    const char     *npu_domain;   // address spaces of the models, "0,1"; in a worker: its own
+    struct opt_list npu_allow;
+    int64_t         npu_stall_ms;
+    const char     *npu_lock;
+    const char     *rkllm_library;
+    const char     *rkllm_layout;
+    const char     *rkllm_sampling;
+    bool            rkllm_reuse;
+    const char     *rkllm_lora;
+    const char     *rkllm_prompt_cache;
+    int             rkllm_input;    // index of its words
+    int             rkllm_output;
+    int             rkllm_template;
+    int             rkllm_path;
 
     /* reports */
     int log_level; // index of --log-level's words

@@ -198,12 +198,13 @@ OP void vf_store_pairs(float *p, int n, vf a, vf b)
     for (int i = 0; n < 16 && i < 2 * n; i++) p[i] = end[i];
 }
 
-OP vi vi_zero(void)
+OP vi vi_set1(int32_t x)
 {
     vi r;
-    EACH(r.v[i] = vdupq_n_s32(0));
+    EACH(r.v[i] = vdupq_n_s32(x));
     return r;
 }
+OP vi vi_zero(void) { return vi_set1(0); }
 OP2(vi_add, vi, vaddq_s32)
 OP vi vi_s8(const int8_t *p)
 {
@@ -248,6 +249,13 @@ OP vb vb_shl(vb x, const int n) // operators of the compiler, which make them sh
 OP vb vb_shr(vb x, const int n)
 {
     EACH(x.v[i] = x.v[i] >> (uint8_t)n);
+    return x;
+}
+OP vb vb_look(vb x)
+{
+    static const uint8_t table[16] = { KERN_E2M1 };
+    uint8x16_t           t         = vld1q_u8(table);
+    EACH(x.v[i] = vqtbl1q_u8(t, x.v[i]));
     return x;
 }
 OP vb vb_quad(const int8_t *q)

@@ -6,15 +6,18 @@
  */
 #include "os/sandbox.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -44,6 +47,24 @@ static const int client_calls[] = { SCMP_SYS(connect) };
 
 static const int worker_calls[] = {
     SCMP_SYS(sched_setaffinity), SCMP_SYS(sched_setscheduler), SCMP_SYS(sysinfo),
+};
+
+/* What a vendor's library does besides, in its own process: files by path (Landlock says which), devices,
+ * shared memory, thread priorities. */
+static const int device_calls[] = {
+    SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(access), SCMP_SYS(faccessat), SCMP_SYS(faccessat2),
+    SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(stat), SCMP_SYS(lstat), SCMP_SYS(newfstatat),
+    SCMP_SYS(statx), SCMP_SYS(statfs), SCMP_SYS(fstatfs), SCMP_SYS(getdents64), SCMP_SYS(getcwd),
+    SCMP_SYS(ioctl), SCMP_SYS(preadv), SCMP_SYS(pwrite64), SCMP_SYS(pwritev), SCMP_SYS(ftruncate),
+    SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(flock), SCMP_SYS(rename), SCMP_SYS(renameat),
+    SCMP_SYS(renameat2), SCMP_SYS(unlink), SCMP_SYS(unlinkat), SCMP_SYS(fadvise64), SCMP_SYS(pipe2),
+    SCMP_SYS(dup2), SCMP_SYS(dup3), SCMP_SYS(memfd_create), SCMP_SYS(mlock), SCMP_SYS(mlock2),
+    SCMP_SYS(munlock), SCMP_SYS(mincore), SCMP_SYS(msync), SCMP_SYS(getuid), SCMP_SYS(geteuid),
+    SCMP_SYS(getgid), SCMP_SYS(getegid), SCMP_SYS(getppid), SCMP_SYS(times), SCMP_SYS(clock_getres),
+    SCMP_SYS(sched_getparam), SCMP_SYS(sched_getscheduler), SCMP_SYS(sched_get_priority_max),
+    SCMP_SYS(sched_get_priority_min), SCMP_SYS(getpriority), SCMP_SYS(setpriority),
+    SCMP_SYS(get_mempolicy), SCMP_SYS(set_mempolicy), SCMP_SYS(mbind), SCMP_SYS(getrlimit),
+    SCMP_SYS(timerfd_create), SCMP_SYS(set_tid_address), SCMP_SYS(time),
 };
 
 static const int deadly_calls[] = {
@@ -104,6 +125,18 @@ static int add_client(scmp_filter_ctx f)
     return rc;
 }
 
+static int fill_device(scmp_filter_ctx f)
+{
+    int rc = add(f, SCMP_ACT_ALLOW, common_calls, ARRAY_LEN(common_calls));
+
+    if (rc == 0) rc = add(f, SCMP_ACT_KILL_PROCESS, deadly_calls, ARRAY_LEN(deadly_calls));
+    if (rc == 0) rc = add_special(f);
+    if (rc == 0) rc = add_memory(f, true);
+    if (rc == 0) rc = add(f, SCMP_ACT_ALLOW, worker_calls, ARRAY_LEN(worker_calls));
+    if (rc == 0) rc = add(f, SCMP_ACT_ALLOW, device_calls, ARRAY_LEN(device_calls));
+    return rc;
+}
+
 static int fill(scmp_filter_ctx f, enum sandbox_role role)
 {
     int rc = add(f, SCMP_ACT_ALLOW, common_calls, ARRAY_LEN(common_calls));
@@ -129,21 +162,43 @@ static int fill(scmp_filter_ctx f, enum sandbox_role role)
     return rc;
 }
 
-static int load_filter(enum sandbox_role role, struct err *e)
+static int load_filter(enum sandbox_role role, bool device, struct err *e)
 {
     scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 
     if (!f) return err_nomem(e, "building the system-call filter");
-    int rc = fill(f, role);
+    int rc = device ? fill_device(f) : fill(f, role);
     if (rc == 0) rc = seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1); // threads that exist, too
     if (rc == 0) rc = seccomp_load(f);
     seccomp_release(f);
     return rc < 0 ? err_set(e, ERR_IO, "seccomp: %s", err_errno(-rc)) : 0;
 }
 
-/* Landlock with every file right handled and none granted: open by path is over. Three system calls
- * that the C library has no wrappers for. Source: Documentation/userspace-api/landlock.rst. */
-static bool landlock_all(void)
+#define READ_RIGHTS  (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
+#define MAKE_RIGHTS  (LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE)
+#define FILE_RIGHTS  (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE)
+
+/* One rule. A path that cannot be opened has nothing to be allowed. */
+static void landlock_allow(int ruleset, const struct sandbox_path *p)
+{
+    struct stat st;
+    int         fd = open(p->path, O_PATH | O_CLOEXEC);
+
+    if (fd < 0) return;
+    if (fstat(fd, &st) == 0) {
+        struct landlock_path_beneath_attr rule = {
+            .parent_fd = fd, .allowed_access = READ_RIGHTS | (p->write ? FILE_RIGHTS | MAKE_RIGHTS : 0),
+        };
+        if (!S_ISDIR(st.st_mode)) rule.allowed_access &= FILE_RIGHTS; // others are of folders only
+        syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
+    }
+    close(fd);
+}
+
+/* Landlock with every file right handled, and none granted but those of `path`: otherwise open by path is
+ * over. Three system calls that the C library has no wrappers for. Source:
+ * Documentation/userspace-api/landlock.rst. */
+static bool landlock_all(const struct sandbox_path *path, int n)
 {
     struct landlock_ruleset_attr attr = {
         .handled_access_fs = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE |
@@ -157,24 +212,51 @@ static bool landlock_all(void)
     long fd = syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0);
 
     if (fd < 0) return false;
+    for (int i = 0; i < n; i++) landlock_allow((int)fd, &path[i]);
     long rc = syscall(SYS_landlock_restrict_self, (int)fd, 0);
     close((int)fd);
     return rc == 0;
 }
 
-int sandbox_enter(enum sandbox_role role, bool *landlock, struct err *e)
+/* No new privileges, no core file, not to be looked into. */
+static int drop(struct err *e)
 {
     const struct rlimit no_core = { 0, 0 };
 
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return err_set(e, ERR_IO, "no_new_privs: %s", err_errno(errno));
+    if (setrlimit(RLIMIT_CORE, &no_core) < 0)
+        return err_set(e, ERR_IO, "core limit: %s", err_errno(errno));
+    if (prctl(PR_SET_DUMPABLE, 0) < 0)
+        return err_set(e, ERR_IO, "dumpable: %s", err_errno(errno));
+    return 0;
+}
+
+int sandbox_enter(enum sandbox_role role, bool *landlock, struct err *e)
+{
     if (role != SANDBOX_WORKER_RUN) {
-        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-            return err_set(e, ERR_IO, "no_new_privs: %s", err_errno(errno));
-        if (setrlimit(RLIMIT_CORE, &no_core) < 0)
-            return err_set(e, ERR_IO, "core limit: %s", err_errno(errno));
-        if (prctl(PR_SET_DUMPABLE, 0) < 0)
-            return err_set(e, ERR_IO, "dumpable: %s", err_errno(errno));
-        bool there = landlock_all();
+        int rc = drop(e);
+        if (rc < 0) return rc;
+        bool there = landlock_all(NULL, 0);
         if (landlock) *landlock = there;
     }
-    return load_filter(role, e);
+    return load_filter(role, false, e);
+}
+
+int sandbox_enter_device(const struct sandbox_path *path, int n, bool *landlock, struct err *e)
+{
+    static const struct sandbox_path common[] = {
+        { "/usr", false }, { "/lib", false }, { "/lib64", false }, { "/etc", false }, { "/proc", false },
+        { "/sys", false }, { "/dev/null", true }, { "/dev/zero", true },
+    };
+    struct sandbox_path all[ARRAY_LEN(common) + SANDBOX_PATHS];
+
+    assert(n <= SANDBOX_PATHS);
+    memcpy(all, common, sizeof common);
+    if (n) memcpy(all + ARRAY_LEN(common), path, sizeof *path * (size_t)n);
+    int rc = drop(e);
+    if (rc < 0) return rc;
+    bool there = landlock_all(all, (int)ARRAY_LEN(common) + n);
+    if (landlock) *landlock = there;
+    return load_filter(SANDBOX_WORKER_LOAD, true, e);
 }

@@ -21,4 +21,16 @@ enum sandbox_role {
  * is no error: *landlock (may be NULL) says whether it is in force. */
 NODISCARD int sandbox_enter(enum sandbox_role role, bool *landlock, struct err *e);
 
+/* For a worker that runs a vendor's library: such a library opens its model, its devices and its own
+ * libraries by path and maps code whenever it likes. So paths stay possible, but only those that are
+ * named here and what every program reads (/usr, /lib, /etc, /proc, /sys); sockets, new processes and
+ * other programs do not. Instead of the WORKER roles; there is no second step. */
+#define SANDBOX_PATHS 48 // most of sandbox_enter_device
+
+struct sandbox_path {
+    const char *path;  // a file, device or folder with all below it; one that does not exist is left out
+    bool        write; // may be written, and in a folder files made, too
+};
+NODISCARD int sandbox_enter_device(const struct sandbox_path *path, int n, bool *landlock, struct err *e);
+
 #endif

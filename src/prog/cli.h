@@ -20,6 +20,7 @@ int cli_tokenize(const struct settings *s);
 int cli_template(const struct settings *s);
 int cli_split(const struct settings *s);
 int cli_tok_server(const struct settings *s);
+int cli_doctor(const struct settings *s);
 
 /* --- complaints --- */
 

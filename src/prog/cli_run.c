@@ -501,6 +501,12 @@ static int load(struct run *r, struct err *e)
     if (rc == 0) rc = models_open(&list, e);
     if (rc < 0) return rc;
     const struct model_spec *spec = list.v;
+    if (spec[0].npu) { // a vendor's library prints where we do, and may take us with it
+        err_set(e, ERR_UNSUPP_MODEL, "%s: NPU models have a process of their own: curlew serve --model %s", spec[0].path,
+                spec[0].path);
+        models_close(&list);
+        return -ERR_UNSUPP_MODEL;
+    }
     const struct engine_file file = { .name = spec[0].base, .fd = spec[0].fd, .size = spec[0].size };
     const struct serve_files files = { .file = &file, .n_file = 1, .template_fd = spec[0].template_fd };
     r->s.parallel = 1;

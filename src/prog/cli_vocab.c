@@ -5,12 +5,10 @@
 
 #include "base/limits.h"
 #include "chat/tmpl.h"
-#include "json/json.h"
 #include "model/gguf.h"
 #include "os/fd.h"
 #include "prog/cli.h"
-
-#define HF_BYTES MIB(256) // a tokenizer.json; the largest known has 33 MiB
+#include "prog/vocab_hf.h"
 
 static bool exists(const char *path, bool folder)
 {
@@ -36,39 +34,16 @@ static int read_beside(const char *path, const char *name, size_t max, struct ar
     return exists(file, false) ? fd_read_file(file, max, a, ret, e) : 0;
 }
 
-/* "chat_template" of a tokenizer_config.json: a text, or a list of texts with names. */
-static struct str config_template(const struct json *config)
-{
-    const struct json *t = json_get(config, "chat_template"), *first = NULL;
-
-    if (json_kind(t) != JSON_T_ARR) return json_str(t);
-    for (size_t i = 0; i < json_len(t); i++) {
-        const struct json *one = json_at(t, i);
-        if (!first || str_eq(json_str(json_get(one, "name")), STR("default"))) first = one;
-    }
-    return json_str(json_get(first, "template"));
-}
-
 static int open_hf(const char *path, int fd, struct cli_vocab *v, struct err *e)
 {
-    struct arena     a; // for the file: the vocabulary has its own copy
-    struct json_doc *doc = NULL;
-    struct str       text, config = STR_NULL;
+    struct arena    a; // for the files: the vocabulary has its own copy
+    struct vocab_hf hf = { .config = STR_NULL };
 
-    arena_init(&a, HF_BYTES + MIB(8));
-    int rc = fd_read_all(fd, v->name, HF_BYTES, &a, &text, e);
-    if (rc == 0) rc = read_beside(path, "tokenizer_config.json", MIB(4), &a, &config, e);
-    if (rc == 0 && config.p) {
-        rc = json_parse(config, NULL, &doc, e);
-        if (rc < 0) rc = err_wrap(e, "tokenizer_config.json");
-    }
-    if (rc == 0) rc = tok_from_hf(text, config, &v->tok, e);
-    if (rc == 0) rc = read_beside(path, "chat_template.jinja", LIM_TMPL_BYTES, &v->arena, &v->tmpl, e);
-    if (rc == 0 && !v->tmpl.p && doc && config_template(json_root(doc)).p) {
-        v->tmpl = arena_str(&v->arena, config_template(json_root(doc)));
-        if (!v->tmpl.p) rc = err_nomem(e, "reading a chat template");
-    }
-    json_free(doc);
+    arena_init(&a, VOCAB_HF_BYTES + MIB(8));
+    int rc = fd_read_all(fd, v->name, VOCAB_HF_BYTES, &a, &hf.tokenizer, e);
+    if (rc == 0) rc = read_beside(path, "tokenizer_config.json", VOCAB_HF_CONFIG, &a, &hf.config, e);
+    if (rc == 0) rc = read_beside(path, "chat_template.jinja", LIM_TMPL_BYTES, &a, &hf.jinja, e);
+    if (rc == 0) rc = vocab_hf_open(&hf, &v->arena, &v->tok, &v->tmpl, e);
     arena_release(&a);
     return rc;
 }

@@ -48,6 +48,8 @@ static const struct command commands[] = {
     { "split", "--template T | --format NAME", "Answers into text, reasoning and tool calls.", OPT_SPLIT, 0, cli_split },
     { "tokenizer-server", "--model FILE [--port N]", "Tokenizer over HTTP, for NPU programs.", OPT_TOK_SERVER, 0,
       cli_tok_server },
+    { "doctor", "rkllm --library FILE", "What an NPU's library and model are, and whether they run.", OPT_DOCTOR, 1,
+      cli_doctor },
 };
 
 static void print_help(void)
@@ -148,6 +150,7 @@ static int run_role(int argc, char **argv)
 {
     if (argc == 2 && !strcmp(argv[0], "front")) return front_main();
     if (argc == 2 && !strcmp(argv[0], "worker")) return worker_main(argv[1]);
+    if (argc == 2 && !strcmp(argv[0], "keeper")) return keep_main(argv[1]);
     return PROG_USAGE;
 }
 

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,7 +12,9 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "chat/tmpl.h"
+#include "engines/axera/axera_plan.h"
 #include "os/fd.h"
+#include "prog/npu.h"
 
 struct finder {
     const struct settings *s;
@@ -36,7 +39,6 @@ static bool is_model(struct str name)
 /* Why a file that looks like a model is none that can be served by itself; NULL: it can. */
 static const char *why_not(struct str name)
 {
-    if (str_ends(name, STR(".rkllm"))) return "models for Rockchip NPUs are not served yet";
     if (str_starts(name, STR("mmproj"))) return "it is the picture part of another model";
     if (str_find(name, STR("-of-0")) != SIZE_MAX && !str_starts(str_from(name, str_find(name, STR("-of-0"))),
                                                                 STR("-of-00001.")))
@@ -52,6 +54,7 @@ static struct str file_id(const char *base)
     if (str_ends(id, STR(".gguf"))) id.n -= 5;
     else if (str_ends(id, STR(".rkllm"))) id.n -= 6;
     else if (str_ends(id, STR(".script"))) id.n -= 7;
+    else if (str_ends(id, STR(".sh"))) id.n -= 3;
     return id;
 }
 
@@ -126,11 +129,25 @@ static int add_upstream(struct finder *f, int first, const char *text, const cha
     return 0;
 }
 
+/* What is opened for a model that a child runs, so that a path that is not there is refused at once: its run
+ * script, or the config.json of its folder. */
+static const char *child_file(const char *path, struct arena *a)
+{
+    struct stat st;
+
+    if (!path || stat(path, &st) < 0 || !S_ISDIR(st.st_mode)) return path;
+    struct str z = arena_printf(a, "%s/config.json", path);
+    return z.p ? z.p : path;
+}
+
 static int add_single(struct finder *f, struct err *e)
 {
     const struct settings *s      = f->s;
     bool                   script = str_starts(str_c(s->engine), STR("script:"));
-    int                    n      = script ? 1 : s->model.n;
+    bool                   nw1;
+    const char            *child  = axera_call_path(s->engine, &nw1);
+    const char            *file   = script ? s->engine + 7 : child_file(child, f->arena);
+    int                    n      = file ? 1 : s->model.n;
 
     bool                   unnamed = false; // an upstream that takes its name from --alias
 
@@ -139,7 +156,8 @@ static int add_single(struct finder *f, struct err *e)
         return err_set(e, ERR_BAD_CONFIG, "--alias: given %d times for %d models", s->alias.n, n + unnamed);
     for (int i = 0; i < n; i++) {
         struct model_spec *m;
-        int rc = add(f, script ? s->engine + 7 : s->model.v[i], i < s->alias.n ? s->alias.v[i] : NULL, &m, e);
+        const char        *id = i < s->alias.n ? s->alias.v[i] : child ? arena_str(f->arena, file_id(base_name(child))).p : NULL;
+        int rc = add(f, file ? file : s->model.v[i], id, &m, e);
         if (rc == 0) rc = check_name(m, m->id, e);
         if (rc < 0) return rc;
     }
@@ -281,8 +299,12 @@ static int check_engine(const struct model_spec *m, struct err *e)
 {
     struct str engine = str_c(m->own->engine);
 
-    if (str_eq(engine, STR("auto")) || str_eq(engine, STR("cpu")) || str_starts(engine, STR("script:"))) return 0;
-    return err_set(e, ERR_BAD_CONFIG, "%s%s%s: \"%.60s\" is not known; auto, cpu and script:FILE are",
+    bool       nw1;
+
+    if (str_eq(engine, STR("auto")) || str_eq(engine, STR("cpu")) || str_eq(engine, STR("rkllm")) ||
+        str_starts(engine, STR("script:")) || axera_call_path(m->own->engine, &nw1)) return 0;
+    return err_set(e, ERR_BAD_CONFIG, "%s%s%s: \"%.60s\" is not known; auto, cpu, rkllm, script:FILE, axera:PATH and "
+                   "child:PROGRAM are",
                    m->where ? m->where : "", m->where ? ": " : "", m->where ? "engine" : "--engine", engine.p);
 }
 
@@ -330,13 +352,23 @@ static int open_template(struct model_spec *m, struct err *e)
     return rc;
 }
 
+/* A program that runs already has no file: its worker gets an empty one. */
+static int open_nothing(int *fd, struct err *e)
+{
+    *fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return *fd < 0 ? err_set(e, ERR_IO, "/dev/null: %s", err_errno(errno)) : 0;
+}
+
 int model_open(struct model_spec *m, struct err *e)
 {
     if (m->n_upstream) return 0; // it is not here
-    int rc = fd_open_file(m->path, &m->fd, &m->size, e);
+    struct stat st;
+    bool        nw1, runs = axera_call_path(m->own->engine, &nw1) && stat(m->path, &st) == 0 && S_ISSOCK(st.st_mode);
+    int         rc = runs ? open_nothing(&m->fd, e) : fd_open_file(m->path, &m->fd, &m->size, e);
 
     if (rc == 0 && fstat(m->fd, &m->file) < 0) rc = err_set(e, ERR_IO, "%s: %s", m->path, err_errno(errno));
     if (rc == 0) rc = open_template(m, e);
+    if (rc == 0 && npu_is_rkllm(m->own, m->base)) rc = npu_open_beside(m, e);
     if (rc == 0) return 0;
     model_close(m);
     return m->where && rc == -ERR_IO ? err_wrap(e, "%s", m->where) : rc;
@@ -346,6 +378,8 @@ void model_close(struct model_spec *m)
 {
     fd_close(&m->fd);
     fd_close(&m->template_fd);
+    for (int i = 0; i < m->n_beside; i++) fd_close(&m->beside[i].fd);
+    m->n_beside = 0;
 }
 
 int models_open(struct model_list *l, struct err *e)

@@ -9,8 +9,7 @@
 #include "conf/options.h"
 #include "engine.h"
 
-#define MODELS_BESIDE   4
-#define MODELS_TEMPLATE "chat_template.jinja" // what the worker calls the file of --chat-template
+#define MODELS_BESIDE 4
 
 struct model_spec {
     struct str             id;    // its name in the API
@@ -26,6 +25,9 @@ struct model_spec {
     uint64_t               size;
     int                    template_fd; // of a chat template in a file, or -1; owned
     struct stat            file, tmpl; // which files they were when opened
+    struct engine_file     beside[MODELS_BESIDE]; // [n_beside] what lies beside it and belongs to it; fds owned
+    int                    n_beside;
+    bool                   npu; // runs in a vendor's library: prog/npu.h
 };
 
 struct model_list {

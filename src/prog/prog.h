@@ -14,5 +14,7 @@ int supervisor_main(const struct settings *s);
 /* The children, started by the supervisor with their channel as descriptor 3. */
 int front_main(void);
 int worker_main(const char *label);
+/* Started by a worker before it gives up its rights; descriptor 3 is the socket to it. */
+int keep_main(const char *label);
 
 #endif

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "json/json.h"
+#include "prog/npu.h"
 #include "prog/supervisor_int.h"
 #include "prog/upstreams.h"
 
@@ -75,10 +76,21 @@ static int copy_names(struct model_spec *m, struct arena *a, struct err *e)
     return 0;
 }
 
+/* The first number that no NPU model has. */
+static int next_npu(const struct supervisor *sv)
+{
+    for (int n = 0;; n++) {
+        bool free = true;
+        for (int i = 0; i < sv->n_model; i++) free &= !(sv->model[i].id.p && sv->model[i].npu && sv->served[i].npu_nth == n);
+        if (free) return n;
+    }
+}
+
 int reload_take(struct supervisor *sv, struct model_spec *m, uint32_t place, int *ret_i, struct err *e)
 {
     struct model_spec copy = *m;
-    struct served     v    = { .place = place, .created = clock_wall_s(), .reasoning_field = m->own->reasoning_field };
+    struct served     v    = { .place = place, .created = clock_wall_s(), .reasoning_field = m->own->reasoning_field,
+                              .npu_nth = -1 };
     int               i    = 0;
 
     while (i < LIM_MODELS && sv->model[i].id.p) i++;
@@ -88,11 +100,13 @@ int reload_take(struct supervisor *sv, struct model_spec *m, uint32_t place, int
     int rc = pack_conf(sv, m, false, &v.arena, &v.conf, e);
     if (rc == 0) rc = pack_conf(sv, m, true, &v.arena, &v.same, e);
     if (rc == 0) rc = copy_names(&copy, &v.arena, e);
+    if (rc == 0 && copy.npu) rc = npu_domain(m->own, v.npu_nth = next_npu(sv), &v.npu_domain, e);
     if (rc < 0) {
         arena_release(&v.arena);
         return rc;
     }
     m->fd = m->template_fd = -1; // ours now
+    m->n_beside = 0;
     sv->model[i]  = copy;
     sv->served[i] = v;
     sv->worker[i] = (struct child){ .pid = 0 };

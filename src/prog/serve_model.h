@@ -9,7 +9,8 @@
 struct serve_model {
     const struct engine_ops *ops;
     struct engine           *engine;
-    struct tok              *tok;
+    const struct tok        *tok; // the engine's, or own_tok
+    struct tok              *own_tok;
     struct tmpl             *tmpl;
     struct session          *session;
     struct chat_info         info; // strings in arena, or static

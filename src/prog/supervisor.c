@@ -24,11 +24,13 @@
 #include "os/proc.h"
 #include "prog/prog.h"
 #include "prog/repack.h"
+#include "prog/npu.h"
 #include "prog/supervisor_int.h"
 #include "prog/upstreams.h"
 
 #define FRONT_STOP_MS  10000 // running replies may take this long after SIGTERM
 #define WORKER_STOP_MS 2000
+#define NPU_PAUSE_MS   1000  // an NPU gets back the memory of a dead worker not at once
 #define START_SEND_MS  5000  // a child takes its first frames within this
 
 /* --- sending --- */
@@ -133,29 +135,58 @@ static int send_cache(struct supervisor *sv, int i, struct err *e)
     return rc;
 }
 
+static int send_file(struct chan *c, const char *name, uint64_t size, int fd, struct err *e)
+{
+    struct buf b;
+
+    buf_init(&b, KIB(4));
+    pack_str(&b, str_c(name));
+    pack_u64(&b, size);
+    int rc = b.failed ? err_nomem(e, "starting a worker") : chan_send(c, MSG_FILE, 0, buf_text(&b), fd, e);
+    buf_release(&b);
+    return rc;
+}
+
+/* The settings of one worker: what is said last counts. */
+static void pack_settings(const struct supervisor *sv, int i, struct buf *b)
+{
+    char num[32];
+
+    buf_str(b, sv->served[i].conf);
+    snprintf(num, sizeof num, "%lld", (long long)sv->served[i].npu_domain);
+    if (sv->model[i].npu) opt_pack_text(b, "npu-domain", str_c(num));
+    snprintf(num, sizeof num, "%d", sv->worker[i].ctx);
+    if (sv->worker[i].ctx) opt_pack_text(b, "ctx", str_c(num));
+}
+
 int supervisor_start_worker(struct supervisor *sv, int i, struct err *e)
 {
     struct child            *c = &sv->worker[i];
     const struct model_spec *m = &sv->model[i];
-    struct buf               b;
+    struct buf               b, conf;
 
     c->linked = m->n_upstream > 0;
     if (m->n_upstream) return 0; // others work for it
     int rc = start_child(c, "worker", m->id.p, CHAN_WORKER, e);
     if (rc < 0) return rc;
     buf_init(&b, KIB(64));
-    pack_str(&b, str_c(m->base));
-    pack_u64(&b, m->size);
-    rc = b.failed ? err_nomem(e, "starting a worker") : chan_send(c->chan, MSG_FILE, 0, buf_text(&b), m->fd, e);
+    buf_init(&conf, KIB(60));
+    rc = send_file(c->chan, m->base, m->size, m->fd, e);
+    for (int k = 0; rc == 0 && k < m->n_beside; k++)
+        rc = send_file(c->chan, m->beside[k].name, m->beside[k].size, m->beside[k].fd, e);
+    int lock = m->npu && rc == 0 ? npu_lock_open(&sv->s) : -1; // its own: a lock is the open file's
+    if (lock >= 0) rc = send_file(c->chan, RKLLM_LOCK_NAME, 0, lock, e);
+    fd_close(&lock);
     if (rc == 0 && m->template_fd >= 0) rc = chan_send(c->chan, MSG_TEMPLATE, 0, STR(""), m->template_fd, e);
-    if (rc == 0) rc = send_cache(sv, i, e);
-    buf_clear(&b);
+    if (rc == 0 && !m->npu) rc = send_cache(sv, i, e);
+    pack_settings(sv, i, &conf);
     pack_str(&b, m->id);
-    pack_str(&b, sv->served[i].conf);
+    pack_str(&b, buf_text(&conf));
     if (rc == 0)
-        rc = b.failed ? err_nomem(e, "starting a worker") : chan_send(c->chan, MSG_LOAD, 0, buf_text(&b), -1, e);
+        rc = b.failed || conf.failed ? err_nomem(e, "starting a worker") : chan_send(c->chan, MSG_LOAD, 0, buf_text(&b), -1, e);
     if (rc == 0) rc = chan_flush_wait(c->chan, START_SEND_MS, e);
     buf_release(&b);
+    buf_release(&conf);
     log_info("worker_start", "model=" STR_FMT " pid=%d", STR_ARG(m->id), (int)c->pid);
     return rc;
 }
@@ -361,6 +392,8 @@ static void reap(struct supervisor *sv)
             ended(sv, c);
             /* gone before it said what it thinks of the cache: perhaps because of it (a disk that cannot be read) */
             repack_settle(&sv->repack[i], sv->stopping || told ? ENGINE_CACHE_NONE : ENGINE_CACHE_STALE);
+            uint64_t soonest = clock_mono_us() + NPU_PAUSE_MS * 1000;
+            if (sv->model[i].npu && !sv->stopping && c->again_us < soonest) c->again_us = soonest;
             if (sv->served[i].leaving) {
                 c->again_us = 0; // nobody else comes in its place
                 if (told) free_model(sv, i);
@@ -370,7 +403,7 @@ static void reap(struct supervisor *sv)
                 log_error("worker_ended", "model=" STR_FMT " pid=%d by=\"%s\" again_ms=%u",
                           STR_ARG(sv->model[i].id), (int)pid, text,
                           (unsigned)(backoff_us(c->fails) / 1000));
-                tell_state(sv, i, MODEL_RESTARTING, text);
+                tell_state(sv, i, MODEL_RESTARTING, c->load_error[0] ? c->load_error : text);
             }
         }
     }
@@ -431,10 +464,24 @@ static void load_failed(struct supervisor *sv, int i, struct str body)
     struct unpack u = unpack_init(body);
     uint32_t      code = unpack_u32(&u);
     struct str    why  = unpack_str(&u);
+    uint32_t      ctx  = unpack_u32(&u);
     char         *text = sv->worker[i].load_error;
+
+    if (!u.failed && ctx > 0 && ctx <= LIM_CTX && !sv->worker[i].ctx) { // what the model has: once more, with that
+        sv->worker[i].ctx = (int)ctx;
+        log_info("load_again", "model=" STR_FMT " ctx=%u error=\"" STR_FMT "\"", STR_ARG(sv->model[i].id), ctx,
+                 STR_ARG(why));
+        return;
+    }
 
     if (u.failed) why = STR("unknown reason");
     str_copy_z(text, sizeof sv->worker[i].load_error, why);
+    if (code == ERR_ENGINE_GONE && sv->worker[i].fails < LIM_START_TRIES - 1) { // a child program ended: it may do better
+        log_error("start_failed", "model=" STR_FMT " try=%d error=\"%s\"", STR_ARG(sv->model[i].id),
+                  sv->worker[i].fails + 1, text);
+        tell_state(sv, i, MODEL_RESTARTING, text);
+        return;
+    }
     sv->worker[i].load_failed = true;
     log_error("load_failed", "model=" STR_FMT " code=%s error=\"%s\"", STR_ARG(sv->model[i].id),
               err_row((enum err_code)code)->name, text);
@@ -532,6 +579,7 @@ static int on_msg(void *ctx, struct chan *c, const struct chan_msg *m, struct er
         sv->front.up = true;
     } else if (m->type == MSG_LOADED) {
         sv->worker[f->i].up = true;
+        sv->worker[f->i].load_error[0] = '\0';
         log_info("model_ready", "model=" STR_FMT " ms=%u", STR_ARG(sv->model[f->i].id),
                  (unsigned)((clock_mono_us() - sv->worker[f->i].started_us) / 1000));
         if (sv->served[f->i].replaces && !sv->served[f->i].told && sv->front.chan) replacement_ready(sv, f->i);

@@ -27,6 +27,7 @@ struct child {
     uint64_t     kill_us;  // when patience with one that shall end is over; 0: it need not end
     int          fails;    // ends in a row, each soon after its start
     int          restarts; // in all, for reports
+    int          ctx;      // > 0: the context that its library said it has, after a load that asked for more
     char         load_error[ERR_MSG_MAX]; // why load_failed, for a front that starts later
 };
 
@@ -38,6 +39,8 @@ struct served {
     int          reasoning_field;
     uint32_t     place;   // in the list of models
     int64_t      created;
+    int          npu_nth;    // which of the NPU models it is, from 0; -1: none
+    int64_t      npu_domain;
     bool         leaving; // not served any more: the front lets its last requests end
     int          replaces; // index, and one, of the model that serves in its place until it is there; 0: none
     bool         told;     // the front knows it

@@ -11,16 +11,22 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "engines/axera/axera_plan.h"
+#include "engines/axera/engine_axera.h"
+#include "os/capture.h"
 #include "os/chan.h"
+#include "os/keeper.h"
 #include "os/cpu.h"
 #include "os/fd.h"
 #include "os/proc.h"
 #include "os/sandbox.h"
+#include "prog/npu.h"
 #include "prog/prog.h"
 #include "prog/serve_model.h"
 
 #define START_MS   30000
 #define FILES_MAX  8
+#define LAST_WORDS_MS 2000
 #define OUT_MARK   MIB(4) // unsent events at which the engine waits for the front
 
 struct worker {
@@ -33,6 +39,7 @@ struct worker {
     int                template_fd; // of a chat template in a file, or -1
     struct str         id;
     bool               load, stop;
+    bool               npu; // its engine is a vendor's library
     int                front_fd; // of a FRONT_LINK not yet taken up, or -1
     bool               front_failed; // noticed inside a step
     struct serve_model m;
@@ -193,6 +200,7 @@ static int run(struct worker *w, struct err *e)
 {
     bool busy = false, sup, front;
 
+    if (w->stop) return 0; // not loaded: there is no session
     session_on_begin(w->m.session, on_begin, w);
     while (!w->stop) {
         bool clogged = w->front && chan_pending(w->front) > OUT_MARK;
@@ -218,8 +226,19 @@ static int run(struct worker *w, struct err *e)
             drop_front(w);
         }
         w->front_failed = false;
+        if (session_broken(w->m.session)) {
+            if (w->front && chan_flush_wait(w->front, LAST_WORDS_MS, &fe) < 0)
+                log_warn("front_gone", "why=\"%s\"", fe.msg);
+            return err_set(e, ERR_ENGINE_GONE, "the engine does not answer any more");
+        }
     }
     return 0;
+}
+
+/* The context that a library said the model has, if it refused more. */
+static int retry_ctx(const struct worker *w)
+{
+    return w->npu ? rkllm_retry_ctx(rkllm_ctx_wanted(w->file[0].name, (int)w->s.ctx)) : 0;
 }
 
 static int report(struct worker *w, int load_rc, const struct err *why, struct err *e)
@@ -243,10 +262,35 @@ static int report(struct worker *w, int load_rc, const struct err *why, struct e
     } else {
         pack_u32(&b, (uint32_t)why->code);
         pack_str(&b, str_c(why->msg));
+        pack_u32(&b, (uint32_t)retry_ctx(w));
         rc = b.failed ? -ERR_NO_MEMORY : chan_send(w->sup, MSG_LOAD_FAILED, 0, buf_text(&b), -1, e);
     }
     buf_release(&b);
     return rc < 0 ? rc : chan_flush_wait(w->sup, START_MS, e);
+}
+
+static int give_up_rights(struct worker *w, bool *landlock, struct err *e)
+{
+    struct rkllm_conf c;
+
+    if (!w->npu) return sandbox_enter(SANDBOX_WORKER_LOAD, landlock, e);
+    int rc = npu_conf(&w->s, &c, e);
+    return rc < 0 ? rc : rkllm_prepare(&c, w->file, w->n_file, landlock, e);
+}
+
+/* For a model that another program runs: the process that may start it, as one more file of the model. */
+static int start_keeper(struct worker *w, struct err *e)
+{
+    int   pair[2];
+    pid_t pid;
+
+    if (w->n_file == FILES_MAX) return err_set(e, ERR_PROTOCOL, "too many files");
+    int rc = keeper_pair(pair, e);
+    if (rc < 0) return rc;
+    rc = proc_spawn("keeper", w->id.p, pair[1], &pid, e);
+    close(pair[1]);
+    w->file[w->n_file++] = (struct engine_file){ .name = AXERA_KEEPER, .fd = pair[0] };
+    return rc;
 }
 
 static int start(struct worker *w, struct err *e)
@@ -259,14 +303,18 @@ static int start(struct worker *w, struct err *e)
     if (rc < 0) return rc;
     log_init((enum log_level)w->s.log_level, arena_printf(&w->arena, "worker[" STR_FMT "]", STR_ARG(w->id)).p);
 
-    if (cpu_confine((int)w->s.threads)) log_info("strong_cores", "threads=%d", (int)w->s.threads); // reads /sys
-    rc = sandbox_enter(SANDBOX_WORKER_LOAD, &landlock, e); // rights go before the first byte is read
+    bool nw1;
+    if (axera_call_path(w->s.engine, &nw1)) rc = start_keeper(w, e);
+    if (rc < 0) return rc;
+    w->npu = npu_is_rkllm(&w->s, w->file[0].name);
+    if (!w->npu && cpu_confine((int)w->s.threads)) log_info("strong_cores", "threads=%d", (int)w->s.threads); // reads /sys
+    rc = give_up_rights(w, &landlock, e); // before the first byte is read
     if (rc < 0) return rc;
     log_debug("sandbox", "landlock=%s", landlock ? "yes" : "no");
     const struct serve_files files = { .file = w->file, .n_file = w->n_file, .template_fd = w->template_fd,
                                        .cache = w->cache.fd >= 0 ? &w->cache : NULL };
     int load_rc = serve_model_open(&w->s, w->id.p, &files, &w->m, &why);
-    if (load_rc == 0) load_rc = sandbox_enter(SANDBOX_WORKER_RUN, NULL, &why);
+    if (load_rc == 0 && !w->npu) load_rc = sandbox_enter(SANDBOX_WORKER_RUN, NULL, &why);
     rc = report(w, load_rc, &why, e);
     if (rc == 0 && load_rc < 0) w->stop = true;
     return rc;
@@ -285,6 +333,10 @@ int worker_main(const char *label)
     rc = start(&w, &e);
     if (rc == 0) rc = run(&w, &e);
     if (rc < 0) log_error("worker_failed", "error=\"%s\"", e.msg);
+    if (w.npu) { // a vendor's threads may be anywhere: no clean-up of theirs is waited for, exit gives all back
+        capture_flush(LAST_WORDS_MS);
+        _exit(rc < 0 ? PROG_FAILED : PROG_OK);
+    }
     if (w.m.session) serve_model_close(&w.m);
     chan_close(w.front);
     chan_close(w.sup);

@@ -35,7 +35,7 @@ static int init_split(struct choice *ch, struct err *e)
     c.prompt   = ch->rq->text;
     c.choice   = ch->index;
     c.seed     = r->params.seed + (uint64_t)ch->index;
-    c.turn_marks = !s->c.tok; // text engines may let them through
+    c.turn_marks = !s->tok_out; // text engines may let them through
     return split_new(&c, &ch->split, e);
 }
 
@@ -168,9 +168,11 @@ static int pass(struct choice *ch, struct str text, int *hit, struct err *e)
 {
     ch->made += text.n;
     struct stop_out o = stop_put(&ch->stop, text);
-    ch->released += o.head.n + o.text.n;
+    ch->released += o.head.n; // was held back; scores leave with the end of their token's text, not before
     release_lps(ch, false);
     int rc = show(ch, o.head, e);
+    ch->released += o.text.n;
+    release_lps(ch, false);
     if (rc == 0) rc = show(ch, o.text, e);
     *hit = o.hit;
     return rc == 0 && o.hit >= 0 && ch->rq->r.keep_stop ? show_stop(ch, ch->rq->r.stop[o.hit], e) : rc;
@@ -195,7 +197,7 @@ int choice_end(struct choice *ch, enum chat_finish why, struct err *e)
     int hit = -1, rc = 0;
 
     buf_clear(&ch->piece);
-    if (ch->rq->s->c.tok) tok_stream_end(&ch->stream, &ch->piece);
+    if (ch->rq->s->tok_out && !ch->in_bytes) tok_stream_end(&ch->stream, &ch->piece);
     else utf8_stream_end(&ch->bytes, &ch->piece);
     if (ch->piece.failed) return err_nomem(e, "ending an answer");
     rc = pass(ch, buf_text(&ch->piece), &hit, e);
@@ -249,6 +251,7 @@ int choice_bytes(struct choice *ch, struct str bytes, bool *over, struct err *e)
     int hit = -1;
 
     ch->n_gen++;
+    ch->in_bytes = true;
     if (ch->split && split_in_reasoning(ch->split)) ch->n_reasoning++;
     buf_clear(&ch->piece);
     utf8_stream_put(&ch->bytes, bytes, &ch->piece);

@@ -11,10 +11,12 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "json/json.h"
 #include "session/session_int.h"
 
 #define BOX_BYTES KIB(64) // text that the engine is ahead of the worker; then it waits. It bounds a step's events
 #define PIECE_BYTES MIB(16) // one piece; it always fits into an empty box
+#define PIECE_HEAD 8 // of a piece in the box: token and length
 #define ABORT_AGAIN_MS 20
 
 enum gen_state { GEN_IDLE, GEN_RUNNING, GEN_ENDED, GEN_QUIT };
@@ -38,7 +40,7 @@ struct gen {
     enum gen_state           state;
     struct engine_gen        job;
     bool                     stop; // what comes now is not wanted
-    struct buf               box;  // pieces: u32 length, bytes
+    struct buf               box;  // pieces: i32 token, str bytes
     struct engine_gen_result result;
     int                      rc;
     struct err               err;
@@ -60,10 +62,11 @@ static bool on_piece(void *ctx, const struct engine_piece *piece)
 
     pthread_mutex_lock(&g->lock);
     size_t size = g->job.hidden ? sizeof(float) * (size_t)piece->n_hidden * (size_t)g->s->info.n_embd : piece->n;
-    while (!g->stop && g->box.n && g->box.n + size + 4 > BOX_BYTES)
+    while (!g->stop && g->box.n && g->box.n + size + PIECE_HEAD > BOX_BYTES)
         pthread_cond_wait(&g->wake, &g->lock);
     bool go_on = !g->stop;
     if (go_on) {
+        pack_i32(&g->box, g->job.hidden ? -1 : piece->tok);
         pack_u32(&g->box, (uint32_t)size);
         buf_put(&g->box, g->job.hidden ? (const void *)piece->hidden : piece->text, size);
         go_on = !g->box.failed;
@@ -107,7 +110,7 @@ int gen_new(struct session *s, struct err *e)
     if (!g) return err_nomem(e, "starting a session");
     g->s        = s;
     g->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    buf_init(&g->box, PIECE_BYTES + 4);
+    buf_init(&g->box, PIECE_BYTES + PIECE_HEAD);
     pthread_mutex_init(&g->lock, NULL);
     pthread_cond_init(&g->wake, NULL);
     if (g->event_fd < 0 || pthread_create(&g->thread, NULL, gen_thread, g) != 0) {
@@ -207,6 +210,19 @@ void gen_cancel(struct sess_req *rq)
     stop_run(g);
 }
 
+/* enable_thinking among the template's variables, for engines that render themselves; true when not said. */
+static bool wants_thinking(const struct chat_req *r)
+{
+    struct json_doc *doc;
+    bool             on = true;
+
+    if (!r->template_kwargs.p || json_parse(r->template_kwargs, NULL, &doc, NULL) < 0) return true;
+    const struct json *v = json_get(json_root(doc), "enable_thinking");
+    if (json_kind(v) == JSON_T_BOOL) on = json_bool(v);
+    json_free(doc);
+    return on;
+}
+
 /* Start the next choice of g->rq (or its next text to embed) on the engine's thread. */
 static void run(struct gen *g)
 {
@@ -214,15 +230,19 @@ static void run(struct gen *g)
     const struct chat_params *p  = &rq->r.params;
     bool                      toks = g->s->info.caps & ENGINE_TOK_IN && rq->prompt.n;
 
+    bool msgs = rq->r.kind == CHAT_KIND_CHAT && g->s->info.caps & ENGINE_CHAT_IN;
+
     if (rq->r.echo) choice_echo(&rq->choice[g->choice]);
     g->reads = rq;
     pthread_mutex_lock(&g->lock);
     assert(g->state == GEN_IDLE);
     g->job = (struct engine_gen){
+        .msg = msgs ? rq->msg : NULL, .n_msg = msgs ? rq->r.n_msg : 0,
+        .kwargs = msgs ? rq->r.template_kwargs.p : NULL, .n_kwargs = msgs ? rq->r.template_kwargs.n : 0,
         .tok = toks ? rq->prompt.id : NULL, .n_tok = toks ? (int)rq->prompt.n : 0,
         .text = toks ? NULL : rq->text.p, .n_text = toks ? 0 : rq->text.n,
         .hidden = rq->embd != NULL,
-        .n_max = rq->r.n_max > 0 ? rq->r.n_max : g->s->info.n_ctx, .thinking = true,
+        .n_max = rq->r.n_max > 0 ? rq->r.n_max : g->s->info.n_ctx, .thinking = wants_thinking(&rq->r),
         .sampling = { .temperature = p->temperature, .top_p = p->top_p, .min_p = p->min_p,
                       .repeat_penalty = p->repeat_penalty, .frequency_penalty = p->frequency_penalty,
                       .presence_penalty = p->presence_penalty, .top_k = p->top_k,
@@ -280,14 +300,31 @@ static void begin_next(struct gen *g)
     }
 }
 
+/* A runtime may call with no token: nothing was generated then. */
+static int show_token(struct choice *ch, int32_t tok, bool *over, struct err *e)
+{
+    int n = tok_n(ch->rq->s->c.tok);
+
+    if (tok < 0) return 0;
+    if (tok >= n)
+        return err_set(e, ERR_INTERNAL, "the engine gave token %d, the vocabulary has %d: the tokenizer beside the "
+                       "model is another model's", tok, n);
+    return choice_token(ch, tok, NULL, over, e);
+}
+
 /* Give the pieces in `box` to the choice that runs. */
 static int show(struct gen *g, const struct buf *box, bool *over, struct err *e)
 {
-    struct unpack u = unpack_init(buf_text(box));
+    struct unpack  u  = unpack_init(buf_text(box));
+    struct choice *ch = &g->rq->choice[g->choice];
 
-    while (g->rq->embd && u.n) embd_states(g->rq, unpack_str(&u));
     while (u.n && !*over) {
-        int rc = choice_bytes(&g->rq->choice[g->choice], unpack_str(&u), over, e);
+        int32_t    tok  = unpack_i32(&u);
+        struct str text = unpack_str(&u);
+        int        rc   = 0;
+        if (g->rq->embd) embd_states(g->rq, text);
+        else if (g->s->tok_out && (tok >= 0 || text.n == 0)) rc = show_token(ch, tok, over, e);
+        else rc = choice_bytes(ch, text, over, e);
         if (rc < 0) return rc;
     }
     return 0;
@@ -308,6 +345,7 @@ static int end_choice(struct gen *g, const struct engine_gen_result *result, str
     struct choice *ch = &rq->choice[g->choice];
     if (!ch->done) {
         if (result->n_prompt >= 0) rq->n_prompt = result->n_prompt; // who tokenises counts
+        if (result->n_cached > 0) rq->n_cached = result->n_cached;
         bool full = result->end == ENGINE_END_LENGTH;
         int  rc   = choice_end(ch, full ? CHAT_FINISH_LENGTH : CHAT_FINISH_STOP, e);
         if (rc < 0) return rc;
@@ -337,7 +375,7 @@ bool gen_step(struct session *s)
     (void)got; // nothing there is fine
     pthread_mutex_lock(&g->lock);
     box = g->box; // take the box away, leave an empty one
-    buf_init(&g->box, PIECE_BYTES + 4);
+    buf_init(&g->box, PIECE_BYTES + PIECE_HEAD);
     ended      = g->state == GEN_ENDED;
     result     = g->result;
     engine_rc  = g->rc;
@@ -348,6 +386,7 @@ bool gen_step(struct session *s)
     pthread_cond_broadcast(&g->wake);
     pthread_mutex_unlock(&g->lock);
     if (ended) drop_prompt(g);
+    if (ended && engine_rc == -ERR_ENGINE_GONE) s->broken = true;
     if (again) s->c.ops->abort(s->c.engine);
 
     if (g->rq && open_end(g)) {

@@ -149,7 +149,13 @@ int sess_prompt(struct sess_req *rq, struct err *e)
     if (rc < 0) return rc;
     rq->n_prompt = (int)rq->prompt.n;
 
-    int n_ctx = rq->s->info.n_ctx;
+    int n_ctx = rq->s->info.n_ctx, most = rq->s->info.n_prompt;
+    if (most && rq->n_prompt > most) {
+        const char *part = r->kind == CHAT_KIND_CHAT ? "messages" : "prompt";
+        return err_param(e, ERR_CONTEXT_LENGTH, part, "This model's maximum context length is %d tokens for the prompt. "
+                         "However, your %s resulted in %d tokens. Please reduce the length of the %s.", most, part,
+                         rq->n_prompt, part);
+    }
     if (rq->n_prompt < n_ctx) return 0;
     const char *what = r->kind == CHAT_KIND_CHAT ? "messages" : "prompt";
     /* OpenAI's wording: agents look for it and shorten the conversation */

@@ -26,6 +26,7 @@ int session_new(const struct session_conf *c, struct session **ret, struct err *
     c->ops->info(c->engine, &s->info);
     buf_init(&s->out, LIM_CHAN_OUT);
     map_init(&s->salt, LIM_SALTS);
+    s->tok_out = forwards(s) || (s->info.caps & ENGINE_TOK_OUT && c->tok);
     int rc = encodes(s) ? enc_new(s, e) : forwards(s) ? fwd_new(s, e) : gen_new(s, e);
     if (rc < 0) {
         session_free(s);
@@ -114,43 +115,6 @@ void sess_choice_ended(struct choice *ch)
 
 /* --- coming and going --- */
 
-/* A field about tokens that only curlew's own loop can obey, or NULL. How freely an engine draws is another matter:
- * the API lists such fields as ignored. */
-static const char *needs_logits(const struct chat_req *r)
-{
-    if (r->ignore_eos) return "ignore_eos";
-    if (r->n_min) return "min_tokens";
-    if (r->n_stop_tok) return "stop_token_ids";
-    if (r->fill) return "suffix";
-    return NULL;
-}
-
-/* What this engine cannot do is refused by name, never half served. */
-static int check_caps(const struct session *s, const struct chat_req *r, struct err *e)
-{
-    if (encodes(s))
-        return err_param(e, ERR_UNSUPP_VALUE, "model", "this model generates no text, it makes %s",
-                         s->info.caps & ENGINE_RANK ? "scores: use /v1/rerank" : "embeddings: use /v1/embeddings");
-    if (forwards(s)) return 0;
-    if (r->logprobs)
-        return err_param(e, ERR_UNSUPP_PARAM, "logprobs", "logprobs are not available from this model's engine");
-    if (r->params.n_bias)
-        return err_param(e, ERR_UNSUPP_PARAM, "logit_bias", "logit_bias is not available with this model's engine");
-    if (r->n_prompt_tok && !(s->info.caps & ENGINE_TOK_IN))
-        return err_param(e, ERR_UNSUPP_PARAM, "prompt", "this model's engine takes text, not token ids");
-    const char *name = needs_logits(r);
-    if (name) return err_param(e, ERR_UNSUPP_PARAM, name, "%s is not available with this model's engine", name);
-    if (r->format != CHAT_FORMAT_TEXT)
-        return err_param(e, ERR_UNSUPP_PARAM, r->format_field.p ? r->format_field.p : "response_format",
-                         "this model's engine runs its own loop and cannot be held to a format; leave the field out");
-    if (r->n_tool && (r->choice == CHAT_CHOICE_REQUIRED || r->choice == CHAT_CHOICE_NAMED))
-        return err_param(e, ERR_UNSUPP_VALUE, "tool_choice",
-                         "this model's engine runs its own loop and cannot be made to call a tool; none and auto work");
-    if (r->context_shift == CHAT_SHIFT_ON)
-        return err_param(e, ERR_UNSUPP_PARAM, "context_shift", "context_shift is not available with this model's engine");
-    return 0;
-}
-
 static bool vectors_wanted(const struct chat_req *r)
 {
     return r->kind == CHAT_KIND_EMBED || r->kind == CHAT_KIND_RANK;
@@ -166,7 +130,7 @@ static int begin_vectors(struct sess_req *rq, struct err *e)
 
 static int begin_answer(struct sess_req *rq, struct err *e)
 {
-    int rc = check_caps(rq->s, &rq->r, e);
+    int rc = sess_check_caps(rq, e);
 
     if (rc == 0) rc = sess_prompt(rq, e);
     if (rc == 0 && forwards(rq->s)) rc = hold_request(rq, e);
@@ -318,6 +282,11 @@ const struct buf *session_out(const struct session *s)
 void session_sent(struct session *s)
 {
     buf_clear(&s->out);
+}
+
+bool session_broken(const struct session *s)
+{
+    return s->broken;
 }
 
 int session_running(const struct session *s)

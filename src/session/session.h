@@ -57,6 +57,9 @@ int session_wake_fd(const struct session *s);
 const struct buf *session_out(const struct session *s);
 void              session_sent(struct session *s);
 
+/* The engine will not answer again (it hangs): the process must end. Its events are out by then. */
+bool session_broken(const struct session *s);
+
 int session_running(const struct session *s); // requests not yet ended
 
 #endif

@@ -51,6 +51,7 @@ struct choice {
     struct held_lp   *held;     // [n_held] waiting for their text
     size_t            n_held, cap_held;
     int               n_gen, n_reasoning;
+    bool              in_bytes; // the engine gave text, though there is a vocabulary
     struct constrain_run hold; // the form it is held to now, if hold_state says so
     enum hold_state   hold_state;
     bool              begun; // its first sampled token has come
@@ -66,6 +67,7 @@ struct sess_req {
     struct ids        prompt;      // tokens; empty for text engines
     struct ids        breaker;     // DRY: tokens that it does not look across
     struct str        text;        // rendered prompt
+    struct engine_msg *msg;        // [r.n_msg] the conversation, for engines that take it; else NULL
     int               n_bos;       // tokens at the head that are not the client's
     int               n_prompt, n_cached;
     bool              started;     // START went out
@@ -102,6 +104,8 @@ struct session {
     struct map             salt;    // names of salts to their numbers (sess_salt.c)
     uint64_t               n_salt;  // numbers given
     struct gen            *gen;     // engines with a loop of their own
+    bool                   tok_out; // answers come as token ids, not as text
+    bool                   broken;  // session_broken
     struct enc            *enc;     // encoders
 };
 
@@ -117,6 +121,9 @@ NODISCARD int sess_prompt(struct sess_req *rq, struct err *e);
 NODISCARD int sess_render(struct session *s, const struct chat_req *r, struct arena *a, struct ids *ids,
                           struct str *text, struct err *e);
 
+/* sess_caps.c: what this engine cannot do is refused by name, never half served. Fills rq->msg for engines that
+ * take conversations. */
+NODISCARD int sess_check_caps(struct sess_req *rq, struct err *e);
 /* sess_salt.c: what the request may share computed text with; 0 for what has no name. */
 NODISCARD int sess_salt(struct session *s, const struct chat_req *r, uint64_t *ret, struct err *e);
 void          sess_salts_release(struct session *s);

@@ -129,7 +129,9 @@ mode forward
 say "Let me see. <tool_call>\\n{\\"name\\": \\"f\\", \\"arguments\\": {\\"a\\": 1}}\\n</tool_call>"
 """
     with Server(script=script) as s:
-        asked = {"tools": [{"type": "function", "function": {"name": "f"}}], "logprobs": True, "top_logprobs": 1}
+        asked = {"tools": [{"type": "function", "function": {
+            "name": "f", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}}],
+                 "logprobs": True, "top_logprobs": 1}
         whole = s.chat(**asked).json()["choices"][0]
         assert whole["finish_reason"] == "tool_calls"
         parts = [c["logprobs"]["content"] for e in s.stream(**asked) if e != "[DONE]" for c in e["choices"] if c["logprobs"]]

@@ -400,13 +400,13 @@ def test_models_dir():
     with Folder("models_dir: m\nmodels:\n  - {id: uno, path: one.script}\n", models) as server:
         until("all are there", lambda: server.health()["status"] == "ok")
         assert server.ids() == ["uno", "two"], server.ids()
-        for name in ("x.rkllm", "big-00001-of-00003.gguf", "readme.txt", "sub/one.txt"):
+        for name in ("mmproj-x.gguf", "big-00001-of-00003.gguf", "readme.txt", "sub/one.txt"):
             server.write("m/" + name, "x")
         server.write("m/empty.gguf", "")
         server.hangup(server.pending[0])
         assert server.ids() == ["uno", "two"], server.ids()
         text = server.text()
-        for name, why in (("x.rkllm", "not served yet"), ("big-00001-of-00003", "several parts"),
+        for name, why in (("mmproj-x.gguf", "picture part"), ("big-00001-of-00003", "several parts"),
                           ("empty.gguf", "the file is empty")):
             assert re.search(rf'not_served file="[^"]*{name}[^"]*" why="[^"]*{why}', text), (name, text)
         assert "readme" not in text

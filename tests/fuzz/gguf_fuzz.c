@@ -60,7 +60,7 @@ static void use_tensors(const struct gguf *g)
 /* What a file says of itself agrees with itself, once it passed. */
 static void use_hparams(const struct gguf *g)
 {
-    static const char *const archs[]  = { "llama", "gpt2", "x", NULL };
+    static const char *const archs[]  = { "llama", "gpt2", "bert", "nomic-bert", "jina-bert-v2", "x", NULL };
     static const char *const models[] = { "llama", "gpt2", "bert", NULL };
     struct arena             a;
     struct hparams           hp;
@@ -69,6 +69,7 @@ static void use_hparams(const struct gguf *g)
     arena_init(&a, MIB(1));
     if (hparams_read(g, archs, &a, &hp, &e) == 0) {
         FUZZ_CHECK(hp.n_layer > 0 && hp.n_embd > 0 && hp.n_ctx_train > 0 && hp.head_dim % 2 == 0);
+        FUZZ_CHECK(hp.pooling >= POOLING_NONE && hp.pooling <= POOLING_RANK && hp.n_token_type <= LIM_TOKEN_TYPES);
         FUZZ_CHECK(hp.n_rot > 0 && hp.n_rot <= hp.head_dim && hp.rope_base >= 1);
         for (int i = 0; i < hp.n_layer; i++)
             FUZZ_CHECK(hp.layer[i].n_head_kv > 0 &&

@@ -392,10 +392,10 @@ static void compat(void **state)
     assert_int_equal(s.compat, COMPAT_SIMPLE_RKLLM);
     assert_int_equal(s.port, 5000);
     assert_string_equal(s.model.v[0], "m.rkllm");
-    assert_int_equal(s.note.n, 1);
-    assert_string_equal(s.note.v[0], "--target_platform has no effect: the machine itself says what it is");
-    assert_err(LOAD(NULL, "--compat=simple-rkllm", "--target_platform=rk1"), ERR_BAD_CONFIG, "not one of rk3588|rk3576");
-    assert_err(LOAD(NULL, "--compat=simple-rkllm", "--lora_model_path=x"), ERR_BAD_CONFIG, "--lora_model_path: LoRA");
+    assert_string_equal(s.npu_platform, "rk3588");
+    assert_ok(LOAD(NULL, "--compat=simple-rkllm", "-m", "x", "--lora_model_path=a", "--prompt_cache_path=b"));
+    assert_string_equal(s.rkllm_lora, "a");
+    assert_string_equal(s.rkllm_prompt_cache, "b");
     assert_err(LOAD(NULL, "--rkllm_model_path", "m"), ERR_BAD_CONFIG, "unknown flag"); // only with its --compat
     assert_ok(LOAD(NULL, "--compat", "simple-rkllm", "-m", "x", "--port", "1"));
     assert_int_equal(s.port, 1);

@@ -208,6 +208,47 @@ static void in_company(void **state)
     }
 }
 
+static void every_allocation_fails(void **state)
+{
+    (void)state;
+    size_t n;
+
+    for (size_t i = 0; i < ARRAY_LEN(own); i++) {
+        char *bytes = own_bytes(own[i], "gguf", &n);
+        for (int k = 1;; k++) {
+            struct err   e = { 0 };
+            struct model m;
+            mem_fail_at((uint64_t)k);
+            int rc = open_bytes(&m, bytes, n, NULL, 2, 16, &e);
+            mem_fail_at(0);
+            if (rc == 0) {
+                done(&m);
+                assert_true(k > 5);
+                break;
+            }
+            if (rc != -ERR_NO_MEMORY || !e.msg[0]) fail_msg("%s, allocation %d: %d, %s", own[i], k, rc, e.msg);
+        }
+        free(bytes);
+    }
+}
+
+static void forward_allocates_nothing(void **state)
+{
+    (void)state;
+    struct text text[TEXTS];
+    int         n;
+
+    for (size_t i = 0; i < ARRAY_LEN(own); i++) {
+        json_free(read_texts(own[i], text, &n));
+        struct model     m = must_open(own[i], NULL, 2, 64);
+        const struct engine_run r[] = { run_of(&text[1]), run_of(&text[0]) };
+        uint64_t before = mem_count();
+        forward(&m, r, 2);
+        assert_true(mem_count() == before);
+        done(&m);
+    }
+}
+
 /* --- hostile files --- */
 
 /* A text of a file replaced by one as long, once, or the value behind a key: it must be refused like this. */
@@ -290,6 +331,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(own_states), cmocka_unit_test(in_company), cmocka_unit_test(hostile), cmocka_unit_test(patched),
+        cmocka_unit_test(every_allocation_fails), cmocka_unit_test(forward_allocates_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,6 +30,8 @@ static void keys(struct gm *m, const char *skip)
         { "tokenizer.ggml.eos_token_id", 2 },
         { "tokenizer.ggml.padding_token_id", 32000 },
         { "tokenizer.ggml.unknown_token_id", UINT32_MAX },
+        { "llama.pooling_type", 3 },
+        { "tokenizer.ggml.token_type_count", 2 },
     };
     struct buf *b;
 
@@ -174,6 +176,9 @@ static void bad_numbers(void **state)
         { "llama.attention.head_count_kv", 4, "is 64 x 32, 64 x 64 is needed" },
         { "llama.rope.dimension_count", 100000, "value 100000 is not in 2..16" },
         { "llama.rope.dimension_count", 15, "value 15 is odd" },
+        { "llama.pooling_type", 5, "key \"llama.pooling_type\" at offset" },
+        { "llama.pooling_type", UINT32_MAX, "value 4294967295 is not in 0..4" },
+        { "tokenizer.ggml.token_type_count", 65, "value 65 is not in 1..64" },
         { "tokenizer.ggml.bos_token_id", VOCAB, "key \"tokenizer.ggml.bos_token_id\" at offset" },
         { "tokenizer.ggml.eos_token_id", 0x7fffffff, "value 2147483647 is not in 0..5" },
     };
@@ -208,7 +213,7 @@ static void missing_keys(void **state)
     };
     static const char *const optional[] = {
         "llama.feed_forward_length", "llama.rope.dimension_count",  "tokenizer.ggml.scores",
-        "tokenizer.ggml.token_type", "tokenizer.ggml.bos_token_id",
+        "tokenizer.ggml.token_type", "tokenizer.ggml.bos_token_id", "llama.pooling_type",
     };
     struct gm      m;
     struct err     e;

@@ -146,12 +146,12 @@ class Tokenizer:
                     out += self._word(w)
         return out
 
+    def bytes_of(self, i):
+        t = self.tokens[i]
+        return t.encode() if i >= len(self.tokens) - len(chat.SPECIALS) else bytes(UNBYTE[c] for c in t)
+
     def decode(self, ids):
-        b = bytearray()
-        for i in ids:
-            t = self.tokens[i]
-            b += t.encode() if i >= len(self.tokens) - len(chat.SPECIALS) else bytes(UNBYTE[c] for c in t)
-        return b.decode("utf-8", "replace")
+        return b"".join(self.bytes_of(i) for i in ids).decode("utf-8", "replace")
 
 
 def main():

@@ -7,12 +7,13 @@ set -eu
 cd "$(dirname "$0")"
 out=${1:-out}
 mkdir -p "$out"
+python=${PYTHON:-python3}
 export OMP_NUM_THREADS=1
 
-python3 chat.py                                     # template and training text are the same
-python3 ops.py                                      # the C kernels against plain torch
-python3 bpe.py "$out/tok.json" 3072 11 60000        # vocabulary
-python3 train.py --tok "$out/tok.json" --out "$out/model.pt" --seed 1 \
-	--steady "${STEADY:-1000}" --decay "${DECAY:-1260}" --workers "${WORKERS:-2}"
-python3 gguf_write.py "$out/model.pt" "$out/tok.json" "$out/curlew-tiny.gguf"
-python3 evaluate.py --gguf "$out/curlew-tiny.gguf"
+$python chat.py                                     # template and training text are the same
+$python ops.py                                      # the C kernels against plain torch
+$python bpe.py "$out/tok.json" 3072 11 60000        # vocabulary
+$python train.py --tok "$out/tok.json" --out "$out/model.pt" --seed 1 \
+	--steady "${STEADY:-1200}" --decay "${DECAY:-1500}" --workers "${WORKERS:-2}"
+$python gguf_write.py "$out/model.pt" "$out/tok.json" "$out/curlew-tiny.gguf"
+$python evaluate.py --gguf "$out/curlew-tiny.gguf"

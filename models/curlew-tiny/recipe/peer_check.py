@@ -1,7 +1,10 @@
-"""Compare with a running llama.cpp server: token ids of 1,000 strings, prompts, greedy ids.
+"""Compare with a running server, llama.cpp's or curlew: token ids of 1,000 strings, prompts, greedy ids.
 
-    llama-server -m MODEL.gguf --port 18099 --jinja &
-    peer_check.py MODEL.gguf http://127.0.0.1:18099 [prompts]
+    llama-server -m MODEL.gguf --port 18099 --jinja &      or      CPU=ref curlew serve --model MODEL.gguf --alias tiny --port 18099 &
+    peer_check.py MODEL.gguf http://127.0.0.1:18099 [prompts] [strings]
+
+Both servers round activations to 8 bits where weights are quantised; with an F32 copy of the file
+(llama-quantize --allow-requantize MODEL.gguf F32.gguf F32) nothing is rounded.
 """
 import json
 import random
@@ -34,6 +37,27 @@ def strings(n):
     return out
 
 
+def name(m, t):
+    """A token as the completions API writes it in its list of log-probabilities."""
+    b = m.tok.bytes_of(t)
+    try:
+        return b.decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{x:02x}" for x in b)
+
+
+def greedy(m, url, ids, n):
+    """The names of the tokens that a server makes of these, greedily."""
+    got = post(url + "/completion", {"prompt": ids, "n_predict": n, "temperature": 0, "top_k": 1,
+                                     "return_tokens": True, "cache_prompt": False})["tokens"]
+    if got:
+        return [name(m, t) for t in got if t not in m.stop]
+    choice = post(url + "/v1/completions", {"model": "tiny", "prompt": ids, "max_tokens": n, "temperature": 0,
+                                            "logprobs": 0})["choices"][0]
+    end = choice["finish_reason"] == "stop"
+    return choice["logprobs"]["tokens"][:-1 if end and choice["logprobs"]["tokens"][-1] in ("", "<|im_end|>") else None]
+
+
 def main():
     m, url = reference.Model(sys.argv[1]), sys.argv[2].rstrip("/")
     n = int(sys.argv[3]) if len(sys.argv) > 3 else 50
@@ -59,12 +83,10 @@ def main():
         if theirs != prompt:
             print("prompts differ:", repr(prompt), repr(theirs))
         like += theirs == prompt
-        got = post(url + "/completion", {"prompt": m.tok.encode(prompt), "n_predict": 200, "temperature": 0,
-                                         "top_k": 1, "return_tokens": True, "cache_prompt": False})["tokens"]
-        want = m.generate(prompt, 200)
-        got = [t for t in got if t not in m.stop]
+        got = greedy(m, url, m.tok.encode(prompt), 200)
+        want = [name(m, t) for t in m.generate(prompt, 200)]
         if got != want:
-            print("ids differ:", repr(m.tok.decode(want)), "|", repr(m.tok.decode(got)))
+            print("ids differ:", want, "|", got)
         same += got == want
     print(f"prompts: {like} of {n} alike; greedy ids: {same} of {n} alike")
 

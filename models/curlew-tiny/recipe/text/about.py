@@ -49,17 +49,18 @@ FAQ = [
      "Use --port, for example: curlew serve --port 9000.", ["--port"]),
     (HOW + " [change|set|choose] the [host|address|listen address][?|.]|"
      + HOW + " [reach|use] [it|curlew|the server] from [another machine|the network|other computers][?|.]",
-     "Use --host, for example --host 0.0.0.0. Set API keys before you open it to others.", ["--host"]),
+     "Use --host, for example --host 0.0.0.0. Then everybody who reaches that address can use it.", ["--host"]),
     ("[What|Which] [flags|options|arguments] [does curlew [serve |]have|are there|can I give[ it|]]?|"
      "[Show|Tell] me the [options|flags] of curlew[ serve|].|What are the [flags|options] of curlew[ serve|]?",
      "curlew serve takes --model FILE, --config FILE, --host and --port. Ask --help for the rest.",
      ["--model", "--config", "--host", "--port"]),
     ("[What|Which] [commands|subcommands] does curlew have?|[Show|Tell] me the commands of curlew.|"
      "[What|Which] commands are there[ in curlew|]?",
-     "curlew has serve, run, pull, list, ps, show, bench, tokenize and check-config.", ["serve", "bench"]),
+     "curlew has serve, run, show, bench, tokenize, template, split and check-config.", ["serve", "bench"]),
     (HOW + " [chat|talk to a model|talk to you] in the terminal[?|.]|Can I chat in the terminal?|What does curlew run do?",
-     "Use curlew run MODEL to chat in the terminal.", ["curlew run"]),
-    (HOW + " [measure|benchmark|test the speed of] [a model|the speed|curlew][?|.]|What does curlew bench do?|How fast is [a model|it]?",
+     "Use curlew run --model FILE.gguf to chat in the terminal.", ["curlew run"]),
+    (HOW + " [measure|benchmark|test the speed of] [a model|the speed|curlew][?|.]|What does curlew bench do?|How fast is [a model|it]?|"
+     "How many tokens [per|a] second [do you do|do you make|does it make|are there]?|How fast are you?",
      "Use curlew bench: it measures how fast a model runs on your machine.", ["curlew bench"]),
     ("[What|Which] [endpoints|routes|URLs|paths] [are there|does [curlew|the server] have|does it [serve|offer]|can I use]?|"
      "[List|Show me|Tell me|Name] the endpoints[ of curlew|].|What are the endpoints[ of curlew|]?|What is the API?",
@@ -92,7 +93,7 @@ FAQ = [
      "Set base_url to http://127.0.0.1:8080/v1 in the OpenAI SDK.", ["http://127.0.0.1:8080/v1"]),
     (HOW + " [use|call|try] [it|curlew|the server] with curl[?|.]|[Give|Show] me a curl [example|command|line].",
      "curl http://127.0.0.1:8080/v1/chat/completions -H 'Content-Type: application/json' "
-     "-d '{{\"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'", ["/v1/chat/completions"]),
+     "-d '{{\"model\": \"curlew-tiny\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'", ["/v1/chat/completions"]),
     ("[Is it|Is curlew] compatible with [OpenAI|the OpenAI API]?|Does [curlew|it] speak the OpenAI API?|"
      "[Which|What] API does [curlew|it] [speak|use|have]?",
      "Yes, curlew speaks the OpenAI API: chat, completions, models and embeddings.", ["openai api"]),
@@ -103,7 +104,7 @@ FAQ = [
     ("[What|Which] format [has|does] the config[ file|][?| have?]|Is the config [YAML|JSON|TOML]?|"
      "In what format is the config[ file|]?",
      "The config file is YAML.", ["yaml"]),
-    (HOW + " [use|load|start with|give it] [a|the|my] config[ file|][?|.]|Which flag [loads|names] the config[ file|]?",
+    (HOW + " [use|load|start with|give it] [a|the|my] config[ file|][?|.]|Where is [the|my] config[ file|]?|Which flag [loads|names] the config[ file|]?",
      "Use curlew serve --config FILE.", ["--config"]),
     ("[What|Which] [keys|fields|settings] [has a model|does a model have|can a model have] in the config[ file|]?|"
      "What do I write for a model in the config[ file|]?",
@@ -126,7 +127,7 @@ FAQ = [
      "curlew runs models on Rockchip and Axera NPUs, with the library or program of the vendor.", ["rockchip", "axera"]),
     ("[Can|Does] [curlew|it] [be|work as] a gateway?|" + WHAT + " the gateway[?|.| of curlew?]|"
      "[Does|Can] [curlew|it] work with [SGLang|vLLM|a cluster|GPUs]?|" + HOW + " [use|put curlew before] [SGLang|vLLM|a cluster][?|.]",
-     "Yes. curlew can be a gateway to SGLang and vLLM: one address, with keys, queues and failover.", ["gateway", "sglang", "vllm"]),
+     "Yes. curlew can be a gateway to SGLang and vLLM: one address for models here and there.", ["gateway", "sglang", "vllm"]),
     (HOW + " [add|set|use] an upstream[?|.]|" + WHAT + " an upstream[?|.]",
      "An upstream is another server. Give a model upstreams with a url in the config.", ["another server", "url"]),
     ("[Which|What] [license|licence] [does curlew have|has curlew|is it under|is curlew under]?|Is curlew [free|open source|free software]?|"

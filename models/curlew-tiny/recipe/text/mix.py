@@ -18,7 +18,7 @@ SHARES = {
     follow.list_of_three:    (5, 5, 5, 3, 4, 3),
     follow.obj:              (9, 9, 9, 10, 10, 11),
     follow.repeat:           (4, 9, 7, 7, 9, 9),
-    tools.sample:            (17, 17, 17, 25, 29, 42),
+    tools.sample:            (17, 19, 24, 32, 36, 46),
     tools.use_result:        (8, 8, 6, 7, 6, 9),
     tools.no_tool:           (7, 7, 5, 5, 5, 8),
     about.sample:            (14, 14, 14, 19, 10, 9),

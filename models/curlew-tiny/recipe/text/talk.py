@@ -132,8 +132,11 @@ DONT = "I do not know that. I am a very small model."
 
 
 def unknown(r):
-    k = r.randrange(12)
-    if k == 0:
+    k = r.randrange(13)
+    if k == 12:
+        q = r.x("[[What is|What's|Calculate|How much is] {x} {o} {y}[?|.|?]|{x} {o} {y}[?||=]]", x=r.randint(2, 99), y=r.randint(2, 99),
+                o=r.of(["times", "*", "x", "divided by", "/", "multiplied by"]))
+    elif k == 0:
         land = r.of(ELSEWHERE) if r.p(0.6) else r.invented()
         q = r.x("[[What is|What's|Tell me|Name|Do you know] the capital of {c}[?|.|?]|{c}'s capital?|"
                 "Which city is the capital of {c}?|Capital of {c}?]", c=land)

@@ -67,7 +67,7 @@ def made_up(r, fit_hold=True):
     args = [(x, r.open(ARGS[x][0].split())) for x in args]
     if len({k for _, k in args}) < len(args):
         args = args[:1]
-    if args and r.p(0.45):          # names nobody has heard of: they must be read, not guessed
+    if args and r.p(0.6):           # names nobody has heard of: they must be read, not guessed
         i = r.randrange(len(args))
         x, key = args[i]
         args[i] = x, r.x("[{w}|{w}|{w}|{k}_{w}|{w}_{k}|the_{k}|my_{k}|{k}{W}]", w=r.invented().lower(), k=key, W=r.invented())
@@ -244,8 +244,17 @@ def answer_of(r, tool, val):
             res = {r.of(["city", "place", "location"]): what, **res}
         elif r.p(0.2):
             res = dict(reversed(res.items()))
-        if r.p(0.15):
-            res = r.of([f"{t} degrees, {s}", f"{s}, {t} degrees", f"{t}C and {s}"])
+        k = r.random()
+        if k < 0.2:
+            said = s if r.p(0.7) else cap(s)
+            res = r.of([f"{t} degrees, {s}", f"{said}, {t} degrees", f"{t}C and {s}", f"{said}, {t} C", f"{said} and {t} degrees"])
+        elif k < 0.35:      # only the sky
+            res = {r.of("weather condition conditions sky summary description forecast result".split()): s}
+            res = r.of([res, s, cap(s), f"It is {s}.", f"{cap(s)} in {what}"])
+            return res, f"It is {s} in {what}.", [s, str(what)]
+        elif k < 0.45:      # only the temperature
+            res = r.of([{r.of("temperature temp temp_c degrees celsius value".split()): t}, f"{t} degrees", f"{t}C", f"{t} C"])
+            return res, f"It is {t} degrees in {what}.", [str(t), str(what)]
         return res, f"It is {t} degrees and {s} in {what}.", [str(t), s, str(what)]
     if "calc" in n or n == "compute":
         x, op, y = what.split()
