@@ -21,7 +21,13 @@ def status(pid):
 
 def kinds(pid):
     """{descriptor: what it is} of a process: the link of /proc, numbers of inodes left out."""
-    return {int(fd): os.readlink(f"/proc/{pid}/fd/{fd}").split("[")[0].rstrip(":") for fd in os.listdir(f"/proc/{pid}/fd")}
+    found = {}
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found[int(fd)] = os.readlink(f"/proc/{pid}/fd/{fd}").split("[")[0].rstrip(":")
+        except FileNotFoundError:  # closed since it was listed
+            pass
+    return found
 
 
 def may_look(pid):
