@@ -1,6 +1,7 @@
 /* front.c - the process that talks to clients: wire HTTP server, API and gateway to one loop.
  *
- * It holds listening sockets and channels, no weights, and cannot open a file once it listens. */
+ * It holds listening sockets and channels, no weights, and cannot open a file once it listens; it connects to other
+ * servers only where the settings name some. */
 #include <event2/event.h>
 #include <signal.h>
 #include <stdlib.h>
